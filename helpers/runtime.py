@@ -1,0 +1,90 @@
+"""What differs from machine to machine: versions, threads, import noise."""
+
+import importlib.metadata
+import math
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+# One thread: several runs at a time do not fight for the cores, and sums are added in one order,
+# so a picture has the same bits every time. Offline: a missing file fails at once, not after
+# minutes of retries.
+OFFLINE_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+OPENCV_DISTRIBUTIONS = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+
+
+def dtype_argument(dtype: Any, *, diffusers_version: str | None = None) -> dict[str, Any]:
+    """Return the keyword under which `from_pretrained` of diffusers takes a dtype.
+
+    diffusers 0.40 renamed `torch_dtype` to `dtype`. Older pipelines ignore the new name without a
+    word and load 32 bits; newer ones warn about the old name.
+
+    Args:
+        dtype: a torch dtype, passed through.
+        diffusers_version: such as "0.39.0"; default the installed one.
+
+    Returns:
+        {"dtype": dtype} or {"torch_dtype": dtype}, to be unpacked into the call.
+    """
+    version = diffusers_version or importlib.metadata.version("diffusers")
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return {"dtype" if (major, minor) >= (0, 40) else "torch_dtype": dtype}
+
+
+def conditioning_scale(scale: float | Sequence[float]) -> float | list[float]:
+    """Return a ControlNet conditioning scale as diffusers wants it: floats, never integers.
+
+    A slider or a command line gives 1 where 1.0 is meant, and diffusers raises a TypeError.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not finite.
+    """
+    if isinstance(scale, (list, tuple)):
+        return [conditioning_scale(one) for one in scale]
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise TypeError(
+            f"expected the conditioning scale as a number, such as 1.0, or a list of them, "
+            f"got {scale!r}; use one number for each ControlNet"
+        )
+    if not math.isfinite(scale):
+        raise ValueError(f"expected a finite conditioning scale, usually 0 to 2, got {scale}")
+    return float(scale)
+
+
+def installed_opencv() -> dict[str, str]:
+    """Return the installed distributions that provide `cv2`, with their versions.
+
+    All of them write the same folder, and the last one installed wins. More than one entry means
+    that the code that runs may not be the version that `pip list` names.
+    """
+    found = {}
+    for name in OPENCV_DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def import_controlnet_aux() -> ModuleType:
+    """Import controlnet_aux without its page of warnings; call this where a detector is needed.
+
+    The import takes seconds, because it loads every detector, and warns about packages that none
+    of our eight conditions use.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import controlnet_aux
+    return controlnet_aux
