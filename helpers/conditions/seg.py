@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.conditions.ade20k import CLASSES, PALETTE
-from helpers.images import Picture, to_rgb
+from helpers.images import Picture, to_map, to_rgb
 
 Labels = NDArray[np.integer]
 """Class numbers 0 to 149, shape (H, W)."""
@@ -56,7 +56,7 @@ def colours_to_labels(
     Args:
         control_image: a segmentation map, anything `to_rgb` takes.
         road_or_skyscraper: which class (140, 140, 140) means. The two share it, so their map
-            cannot tell them apart, and neither can the checkpoint. Road is far more common.
+            cannot tell them apart, and neither can the checkpoint. Road covers more of ADE20K.
 
     Returns:
         Labels of shape (H, W), uint8.
@@ -83,14 +83,14 @@ def colours_to_labels(
 def off_palette_share(control_image: Image.Image | NDArray) -> float:
     """Return the share of pixels, 0 to 1, whose colour belongs to no class."""
     _, exact = _look_up(control_image)
-    return 1 - np.count_nonzero(exact) / exact.size
+    return 1 - float(np.mean(exact))
 
 
 def nearest_class(control_image: Image.Image | NDArray) -> tuple[NDArray[np.uint8], float]:
     """Repair a damaged map: give each pixel the class whose colour is nearest in RGB.
 
-    This is a guess. Between two classes a mixed colour may be nearest to a third, as grey between
-    black and white, so a repaired map has thin seams of classes that were never there.
+    This is a guess. A mixed colour may be nearest to a third class, as the middle of sky and
+    building is to "bag", so a repaired map can have seams of classes that were never there.
 
     Args:
         control_image: a segmentation map, anything `to_rgb` takes.
@@ -105,24 +105,8 @@ def nearest_class(control_image: Image.Image | NDArray) -> tuple[NDArray[np.uint
     nearest = np.empty(len(codes), np.uint8)
     for start in range(0, len(codes), 65_536):
         some = slice(start, start + 65_536)
-        nearest[some] = squared_distances(colours[some]).argmin(axis=1)
+        nearest[some] = _squared_distances(colours[some]).argmin(axis=1)
     return nearest[inverse].reshape(picture.shape[:2]), off_palette_share(picture)
-
-
-def squared_distances(colours: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return the squared RGB distance of each colour to each class.
-
-    It is written out as |c - p|^2 = |c|^2 - 2 c.p + |p|^2, which needs one matrix product and is
-    exact, since whole numbers below 2^24 are exact in float32.
-
-    Args:
-        colours: shape (N, 3), 0 to 255.
-
-    Returns:
-        Array of shape (N, 150).
-    """
-    c, p = colours.astype(np.float32), PALETTE.astype(np.float32)
-    return (c**2).sum(axis=1)[:, None] - 2 * c @ p.T + (p**2).sum(axis=1)
 
 
 def legend(labels: Labels) -> list[LegendEntry]:
@@ -157,12 +141,19 @@ def _look_up(control_image: Image.Image | NDArray) -> tuple[NDArray[np.uint8], N
     return first_class[position].astype(np.uint8), known[position] == codes
 
 
+def _squared_distances(colours: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the squared RGB distances of N colours to the 150 classes, shape (N, 150)."""
+    # |c - p|^2 = |c|^2 - 2 c.p + |p|^2 needs one matrix product, and float32 holds the whole
+    # numbers that occur here exactly.
+    c, p = colours.astype(np.float32), PALETTE.astype(np.float32)
+    return (c**2).sum(axis=1)[:, None] - 2 * c @ p.T + (p**2).sum(axis=1)
+
+
 def _to_labels(labels: Labels) -> Labels:
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         got = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
         raise TypeError(f"labels: expected a NumPy array of whole numbers, got {got}")
-    if labels.ndim != 2 or labels.size == 0:
-        raise ValueError(f"labels: expected shape (height, width), got {labels.shape}")
+    to_map(labels.astype(np.float32), name="labels")
     low, high = labels.min(), labels.max()
     if low < 0 or high >= len(CLASSES):
         raise ValueError(
