@@ -96,7 +96,12 @@ class _PollingEngine(NBClientEngine):
                 config.KernelManager.transport = "ipc"
                 config.KernelManager.ip = str(Path(folder) / "k")
             client = _PollingClient(
-                nb_man, kernel_name=kernel_name, timeout=execution_timeout, config=config
+                nb_man,
+                kernel_name=kernel_name,
+                timeout=execution_timeout,
+                coalesce_streams=True,
+                shutdown_kernel="immediate",
+                config=config,
             )
             client.execute(cwd=notebook_folder, env={**OFFLINE_ENVIRONMENT, **os.environ})
 

@@ -6,29 +6,41 @@ what would go wrong silently later (floats, 16 bits, channels first).
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from helpers.catalogue import PREPROCESSOR_MULTIPLE, Condition, get_condition
+from helpers.catalogue import (
+    PREPROCESSOR_MULTIPLE,
+    Condition,
+    get_condition,
+)
+from helpers.faults import CHECKS
+from helpers.faults.arrays import mend_axes, mend_size, mend_values
+from helpers.faults.finding import Finding, Picture
 
 MAX_SIDE = 16_384
-"""Longest side in pixels that `to_rgb` takes: 0.8 GB as RGB; beyond it is nearly always a mistake."""
-
-Picture = NDArray[np.uint8]
-"""An RGB picture: shape (height, width, 3), uint8, 0 to 255."""
+"""Longest side in pixels that `to_rgb` takes: 0.8 GB as RGB; more is nearly always a mistake."""
 
 
-def to_rgb(image: Image.Image | NDArray, *, name: str = "image") -> Picture:
+def to_rgb(
+    image: Image.Image | NDArray,
+    *,
+    name: str = "image",
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> Picture:
     """Convert a picture to RGB: grey is copied to three channels, alpha is laid on white.
 
     Args:
         image: a Pillow image of any 8-bit mode, or a uint8 array of shape (H, W), (H, W, 1),
             (H, W, 3) or (H, W, 4), with H and W from 1 to `MAX_SIDE`.
         name: what the caller's messages call the picture.
+        background: RGB of what shows through transparent pixels.
 
     Returns:
         A new contiguous array of shape (H, W, 3), uint8.
@@ -42,7 +54,7 @@ def to_rgb(image: Image.Image | NDArray, *, name: str = "image") -> Picture:
     if not isinstance(image, np.ndarray):
         raise TypeError(
             f"{name}: expected a Pillow image or a NumPy array, got {type(image).__name__}; "
-            "open a file with helpers.images.load_image(path)"
+            f"{_way_to_array(image)}"
         )
     if image.dtype != np.uint8:
         raise TypeError(f"{name}: expected 8-bit values (uint8), got {image.dtype}; {_cure(image)}")
@@ -57,10 +69,11 @@ def to_rgb(image: Image.Image | NDArray, *, name: str = "image") -> Picture:
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     if image.shape[2] == 4:
-        # Rounded, as the released code does it: colour where opaque, white where transparent.
+        # Rounded, as the released code does it: colour where opaque, background elsewhere.
         alpha = image[:, :, 3:].astype(np.float32) / 255
         colour = image[:, :, :3].astype(np.float32)
-        return np.rint(colour * alpha + 255 * (1 - alpha)).astype(np.uint8)
+        behind = np.array(background, np.float32)
+        return np.rint(colour * alpha + behind * (1 - alpha)).astype(np.uint8)
     return np.array(image, order="C")
 
 
@@ -123,7 +136,7 @@ def load_image(path: str | os.PathLike) -> Picture:
         with Image.open(path) as image:
             _check_sides(image.height, image.width, str(path))
             return to_rgb(ImageOps.exif_transpose(image), name=str(path))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path}: expected a complete picture (PNG, JPEG, WebP, ...), "
             f"but it cannot be read: {error}; download or export it again"
@@ -173,19 +186,108 @@ def fit(
 
     Returns:
         Array of shape (height, width, 3), uint8.
+
+    Raises:
+        TypeError: not a picture.
+        ValueError: a size or a condition that there is not, or a result beyond `MAX_SIDE`, as
+            for a strip of 10 x 1000 pixels.
     """
     picture = to_rgb(image)
-    if isinstance(condition, str):
+    if condition is not None and not isinstance(condition, Condition):
         condition = get_condition(condition)
     height, width = picture.shape[:2]
     size = model_size(width, height, resolution=resolution, multiple=multiple)
     if size == (width, height):
         return picture
+    _check_sides(size[1], size[0], "result of fit")
     if condition is not None:
         how = cv2.INTER_NEAREST_EXACT if condition.resize == "nearest" else cv2.INTER_LINEAR
     else:
-        how = cv2.INTER_AREA if resolution < min(width, height) else cv2.INTER_LANCZOS4
+        how = cv2.INTER_LANCZOS4 if resolution > min(width, height) else cv2.INTER_AREA
     return cv2.resize(picture, size, interpolation=how)
+
+
+def check_control(
+    image: Image.Image | NDArray,
+    condition: str | Condition,
+    *,
+    channel_order: Literal["xyz", "zyx"] = "xyz",
+) -> list[Finding]:
+    """Look for what makes a control image mislead its ControlNet, and say how to mend it.
+
+    A look at the pixels cannot see everything: no finding means that nothing was found.
+
+    Args:
+        image: a control image as it would go to the network, good or bad: a Pillow image, or an
+            array of any numeric type with the channels last, first, or missing.
+        condition: name or row of the catalogue, such as "canny".
+        channel_order: of a normal map. "xyz" is the order that people look at (red left, green
+            up, blue towards the viewer), "zyx" the one that the original network is fed.
+
+    Returns:
+        The faults in the order in which to mend them; an empty list if there are none.
+
+    Raises:
+        TypeError: not a picture at all.
+        ValueError: no pixels, no picture's shape, an unknown condition or channel order.
+    """
+    row = condition if isinstance(condition, Condition) else get_condition(condition)
+    if channel_order not in ("xyz", "zyx"):
+        raise ValueError(f'expected channel_order "xyz" or "zyx", got {channel_order!r}')
+    reverse = row.kind == "normals" and channel_order == "zyx"
+    findings, picture = _read_roughly(image, row)
+    if reverse:
+        picture = picture[:, :, ::-1]
+    for check in CHECKS[row.kind]:
+        hit = check(picture, row)
+        if hit is None:
+            continue
+        finding, picture = hit
+        if finding.fault == "label indices":
+            # One channel of integers is what class numbers are; only the colours are missing.
+            findings = [other for other in findings if other.fault in ("axes", "size")]
+        findings.append(_in_network_order(finding) if reverse else finding)
+        if picture is None:
+            break
+    return findings
+
+
+def _read_roughly(image: Image.Image | NDArray, row: Condition) -> tuple[list[Finding], Picture]:
+    """Read a picture of nearly any form as RGB, and report what had to be mended for it."""
+    if isinstance(image, Image.Image) and image.mode[0] in "IF":
+        values = np.asarray(image)
+    elif isinstance(image, Image.Image):
+        values = _pillow_to_array(image, "image")
+    else:
+        values = image
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif" or not values.size:
+        return [], to_rgb(values)  # raises, and says why
+    findings = []
+    values = mend_axes(values, findings)
+    values = mend_values(values, row, findings)
+    picture = _mend_channels(values, row, findings)
+    return findings, mend_size(picture, row, findings)
+
+
+def _mend_channels(values: NDArray[np.uint8], row: Condition, findings: list[Finding]) -> Picture:
+    background = row.background or (0, 0, 0)
+    picture = to_rgb(values, background=background)
+    if values.ndim == 3 and values.shape[2] == 4:
+        share = (values[:, :, 3] < 255).mean()
+        message = f"an alpha channel, {share:.0%} of the pixels see-through; expected 3 channels"
+        fix = f"lay it on its background: `image = to_rgb(image, background={background})`"
+        findings.append(Finding("alpha channel", message, fix))
+    elif picture.shape != values.shape and not findings:
+        message = f"shape {values.shape}: one channel; the network takes three"
+        findings.append(Finding("one channel", message, "copy it: `image = to_rgb(image)`"))
+    return picture
+
+
+def _in_network_order(finding: Finding) -> Finding:
+    """Rewrite a fix, which is for a map in display order, for one in the network's order."""
+    before, code, after = finding.fix.split("`")
+    turn = "image = to_rgb(image)[..., ::-1]"
+    return replace(finding, fix=f"{before}`{turn}; {code}; {turn}`{after}")
 
 
 def _pillow_to_array(image: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -200,9 +302,22 @@ def _pillow_to_array(image: Image.Image, name: str) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
+def _way_to_array(image: object) -> str:
+    if hasattr(image, "detach"):
+        return (
+            "convert a tensor of shape (3, height, width) in [0, 1] with "
+            "(255 * image).round().byte().permute(1, 2, 0).cpu().numpy()"
+        )
+    if isinstance(image, list | tuple):
+        return "pass one picture at a time"
+    return "open a file with helpers.images.load_image(path)"
+
+
 def _check_sides(height: int, width: int, name: str) -> None:
     if min(height, width) < 1:
-        raise ValueError(f"{name}: expected at least one pixel, got {width} x {height}")
+        raise ValueError(
+            f"{name}: expected at least one pixel, got {width} x {height}; look where it was cut"
+        )
     if max(height, width) > MAX_SIDE:
         raise ValueError(
             f"{name}: expected at most {MAX_SIDE} pixels a side, got {width} x {height}; "
@@ -211,8 +326,8 @@ def _check_sides(height: int, width: int, name: str) -> None:
 
 
 def _cure(image: NDArray) -> str:
-    if not np.issubdtype(image.dtype, np.number):
-        return "convert it with image.astype(np.uint8) if True and False were meant as 1 and 0"
+    if image.dtype.kind not in "uif":
+        return "a mask converts with 255 * image.astype(np.uint8)"
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         return "it holds NaN or infinity: find out where they come from before converting"
     if np.issubdtype(image.dtype, np.floating) and image.size and image.max() <= 1:

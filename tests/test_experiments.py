@@ -116,11 +116,12 @@ def test_notebooks_with_output_widgets_end_also_side_by_side(notebook, tmp_path)
         "print('done')",
     )
     with ThreadPoolExecutor(3) as pool:
-        runs = pool.map(
-            lambda number: run_notebook(path, output=tmp_path / f"{number}.ipynb", cell_timeout=60),
-            range(6),
-        )
-        assert [printed(run) for run in runs] == ["done\n"] * 6
+        runs = [
+            pool.submit(run_notebook, path, output=tmp_path / f"{number}.ipynb", cell_timeout=120)
+            for number in range(6)
+        ]
+        # Each takes seconds; one that hangs would only end at its cell's limit.
+        assert [printed(run.result(timeout=60)) for run in runs] == ["done\n"] * 6
 
 
 def test_a_stored_notebook_keeps_its_outputs_and_no_records_of_the_run(

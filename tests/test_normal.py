@@ -82,7 +82,7 @@ def test_the_recipe_is_met_to_the_byte_at_every_size(shape):
     assert np.array_equal(normal_map(depth), released_recipe(depth))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     depth=arrays(
         np.float32,
@@ -141,7 +141,7 @@ def test_a_larger_map_gives_weaker_normals_unless_it_is_resized_first():
 # The right normal.
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(right=st.floats(-0.8, 0.8), up=st.floats(-0.8, 0.8), scale=st.floats(1e-3, 1e3))
 def test_planes_get_their_exact_normal_at_any_scale(right, up, scale):
     camera = Camera(300, 320, 30.5, 20.25)

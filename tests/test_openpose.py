@@ -28,7 +28,7 @@ from helpers.conditions.openpose_decode import (
 
 NOBODY = np.empty((0, 18, 2))
 seeds = st.integers(0, 2**32 - 1)
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 
 def one_person(*, middle: float = 128, top: float = 20, tall: float = 200) -> np.ndarray:
@@ -229,7 +229,7 @@ def test_peaks_are_found_by_hand() -> None:
 
 
 @given(seed=seeds, height=st.integers(1, 9), width=st.integers(1, 9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=60)
 def test_peaks_are_the_pixels_that_no_neighbour_tops(seed: int, height: int, width: int) -> None:
     heatmap = np.random.default_rng(seed).random((height, width))
     padded = np.pad(heatmap, 1)
@@ -357,7 +357,7 @@ def test_enlarging_by_matrices_equals_enlarging_by_steps() -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60)
 def test_leaving_rows_and_columns_out_loses_no_peak(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.random((6, 7)) * (rng.random((6, 7)) < 0.4)

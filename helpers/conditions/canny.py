@@ -8,14 +8,13 @@ Source: Canny, "A Computational Approach to Edge Detection", IEEE Transactions o
 and Machine Intelligence 8(6), 1986. Where the paper leaves a choice, OpenCV's is taken.
 """
 
-from numbers import Real
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.images import Picture, to_map, to_rgb
+from helpers.knobs import check_numbers
 
 HORIZONTAL, FALLING, VERTICAL, RISING = range(4)
 """What `direction` returns. Falling runs from top left to bottom right: y grows downwards."""
@@ -85,7 +84,7 @@ def gaussian_blur(photo: Image.Image | NDArray, *, sigma: float) -> Picture:
         ValueError: `sigma` is out of range.
     """
     picture = to_rgb(photo, name="photo")
-    _check_number(sigma, "sigma")
+    check_numbers(sigma=sigma)
     if not 0 <= sigma <= 100:
         raise ValueError(f"sigma: expected 0 to 100 pixels, got {sigma}; 0 means no blur")
     if sigma == 0:
@@ -230,18 +229,12 @@ def hysteresis(thin: NDArray, *, low: float, high: float) -> NDArray[np.bool_]:
 
 
 def _check_thresholds(low: float, high: float) -> None:
-    _check_number(low, "low")
-    _check_number(high, "high")
+    check_numbers(low=low, high=high)
     if not 0 <= low <= high <= MAX_THRESHOLD:
         raise ValueError(
             f"expected 0 <= low <= high <= {MAX_THRESHOLD}, got low={low} and high={high}; "
             "the release uses 100 and 200"
         )
-
-
-def _check_number(value: float, name: str) -> None:
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def _check_maps(**maps: NDArray) -> None:

@@ -13,7 +13,7 @@ Sources: Gu et al., "Towards Light-weight and Real-time Line Segment Detection" 
 et al., "LSD: a Line Segment Detector", Image Processing On Line 2, 2012.
 """
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import cv2
@@ -23,6 +23,7 @@ from PIL import Image
 
 from helpers.catalogue import PREPROCESSOR_MULTIPLE
 from helpers.images import MAX_SIDE, Picture, to_grey, to_map, to_rgb
+from helpers.knobs import check_numbers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -258,8 +259,7 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _check_at_least_zero(**numbers: float) -> None:
+    check_numbers(**numbers)
     for name, value in numbers.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-        if not value >= 0:
+        if value < 0:
             raise ValueError(f"{name}: expected 0 or more, got {value}")

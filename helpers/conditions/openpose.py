@@ -13,7 +13,6 @@ Multi-Person 2D Pose Estimation using Part Affinity Fields" (arXiv 1611.08050). 
 programs may not be used commercially, and no code of theirs is here.
 """
 
-import colorsys
 import math
 from typing import Literal
 
@@ -21,37 +20,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers.conditions.skeleton import COLOURS, DRAWN_LIMBS, JOINTS, LIMBS
 from helpers.images import MAX_SIDE, Picture
 
 People = NDArray[np.float64]
 """Joints of people: shape (P, 18, 2) or (P, 18, 3), x, y in pixels and a score, NaN if unseen."""
-
-# fmt: off
-JOINTS = (
-    "nose", "neck",
-    "right shoulder", "right elbow", "right wrist",
-    "left shoulder", "left elbow", "left wrist",
-    "right hip", "right knee", "right ankle",
-    "left hip", "left knee", "left ankle",
-    "right eye", "left eye", "right ear", "left ear",
-)
-
-LIMBS = (
-    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7),             # shoulders and arms
-    (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),       # hips and legs
-    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),               # head
-    (2, 16), (5, 17),                                           # shoulder to ear
-)
-# fmt: on
-"""Pairs of joints. The last two only help to tell people apart; they are never drawn."""
-
-DRAWN_LIMBS = 17
-
-COLOURS: tuple[tuple[int, int, int], ...] = tuple(
-    tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue / 18, 1, 1))
-    for hue in range(18)
-)
-"""RGB of joint i and of limb i: a wheel of 18 hues, 20 degrees apart, beginning at pure red."""
 
 RADIUS = 4
 """Of a joint's disc, and half the width of a limb, in pixels at every picture size."""

@@ -31,13 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from helpers.conditions.openpose import (
-    JOINTS,
-    LIMBS,
-    People,
-    check_size,
-    to_people,
-)
+from helpers.conditions.openpose import People, check_size, to_people
+from helpers.conditions.skeleton import JOINTS, LIMBS
 from helpers.images import MAX_SIDE
 
 STRIDE = 8

@@ -9,14 +9,13 @@ Winnemoeller, Kyprianidis and Olsen, "XDoG: An eXtended difference-of-Gaussians 
 including advanced image stylization", Computers & Graphics 36(6), 2012.
 """
 
-from numbers import Real
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.images import Picture, to_grey, to_map, to_rgb
+from helpers.knobs import check_numbers
 
 
 def scribble(
@@ -46,7 +45,7 @@ def scribble(
         TypeError: the photo is not an 8-bit picture, or a knob is not a number.
         ValueError: a knob is out of range.
     """
-    _check_numbers(threshold=threshold)
+    check_numbers(threshold=threshold)
     brightness = to_grey(photo, name="photo") / 255
     response = sharpened_difference(brightness, sigma=sigma, sharpness=sharpness)
     return from_mask(response < threshold)
@@ -137,7 +136,7 @@ def sharpened_difference(
         Array of shape (H, W); flat areas keep their brightness.
     """
     brightness = to_map(brightness, name="brightness").astype(np.float64)
-    _check_numbers(sigma=sigma, sharpness=sharpness, k=k)
+    check_numbers(sigma=sigma, sharpness=sharpness, k=k)
     if not (0 < sigma <= 100 and sharpness >= 0 and 1 < k <= 10):
         raise ValueError(
             "expected 0 < sigma <= 100, sharpness >= 0 and 1 < k <= 10, "
@@ -163,7 +162,7 @@ def soft_threshold(
         Array of shape (H, W) in [0, 1].
     """
     response = to_map(response, name="response").astype(np.float64)
-    _check_numbers(threshold=threshold, phi=phi)
+    check_numbers(threshold=threshold, phi=phi)
     if phi <= 0:
         raise ValueError(f"phi: expected a number above 0, got {phi}; 10 gives soft borders")
     return np.where(response >= threshold, 1, 1 + np.tanh(phi * (response - threshold)))
@@ -187,7 +186,7 @@ def thin_soft_edges(
     Returns:
         Array of shape (H, W), uint8, 255 on the lines, else 0.
     """
-    _check_numbers(sigma=sigma, threshold=threshold)
+    check_numbers(sigma=sigma, threshold=threshold)
     if not (0 < sigma <= 100 and 0 <= threshold <= 255):
         raise ValueError(
             "expected 0 < sigma <= 100 and 0 <= threshold <= 255, "
@@ -205,11 +204,3 @@ def thin_soft_edges(
     for down, right in ((0, 1), (1, 1), (1, 0), (1, -1)):
         is_largest |= (smooth >= shifted(down, right)) & (smooth >= shifted(-down, -right))
     return np.where(is_largest & (smooth > threshold), 255, 0).astype(np.uint8)
-
-
-def _check_numbers(**numbers: float) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-        if not np.isfinite(value):
-            raise ValueError(f"{name}: expected a finite number, got {value}")

@@ -1,0 +1,157 @@
+"""Every figure of the suite, so that all of them look alike and every one has an alt text.
+
+A figure is rendered at once and shown with its description. That keeps notebooks free of
+plotting code and of settings of the plotting backend, and lets a screen reader follow.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import PIL.Image
+from IPython.display import Image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from helpers.images import to_map, to_rgb
+
+DOTS_PER_INCH = 100
+GAP = 12
+TITLE_HEIGHT = 26
+BAR_WIDTH = 12
+BAR_LABELS = 52
+LARGEST_PNG = 120_000
+"""Bytes; photographs need more and are kept as JPEG, so that a notebook stays below 1 MB."""
+
+FONT = {"family": "DejaVu Sans", "size": 10}
+MAP_COLOURS = "viridis"
+
+
+def strip(
+    panels: Mapping[str, NDArray],
+    *,
+    alt: str,
+    columns: int | None = None,
+    height: int = 240,
+    limits: tuple[float, float] | None = None,
+    unit: str = "",
+) -> Image:
+    """Show pictures side by side, each under its title.
+
+    Args:
+        panels: title to picture; a uint8 picture is shown as it is, a float map of shape (H, W)
+            in colours from dark (low) to bright (high) with a scale beside it.
+        alt: what a reader who cannot see the figure should know.
+        columns: panels in a row; default all of them.
+        height: height of a panel in pixels. Pictures are scaled to it, pixel by pixel.
+        limits: lowest and highest value of the float maps; default those of each map.
+        unit: what the numbers of the float maps mean, written at their scale.
+
+    Raises:
+        ValueError: no panels, or no alt text.
+    """
+    if not panels or not alt.strip():
+        raise ValueError(
+            f"expected at least one panel and an alt text, got {len(panels)} and {alt!r}; "
+            "describe what the figure shows"
+        )
+    columns = min(columns or len(panels), len(panels))
+    rows = -(-len(panels) // columns)
+    entries = [(title, np.asarray(image)) for title, image in panels.items()]
+    widths = [
+        max(_panel_width(image, height) for _, image in entries[column::columns])
+        for column in range(columns)
+    ]
+    total = (sum(widths) + (columns + 1) * GAP, rows * (height + TITLE_HEIGHT + GAP))
+    figure = _figure(*total)
+    for number, (title, image) in enumerate(entries):
+        row, column = divmod(number, columns)
+        left = GAP + sum(widths[:column]) + column * GAP
+        bottom = total[1] - (row + 1) * (height + TITLE_HEIGHT + GAP) + GAP
+        width = round(image.shape[1] * height / image.shape[0])
+        axes = _axes(figure, total, left, bottom, width, height)
+        axes.set_title(title, fontdict=FONT, pad=6)
+        axes.axis("off")
+        if np.issubdtype(image.dtype, np.floating):
+            low, high = limits or (None, None)
+            drawn = axes.imshow(
+                to_map(image), cmap=MAP_COLOURS, vmin=low, vmax=high, interpolation="nearest"
+            )
+            scale = _axes(figure, total, left + width + 6, bottom, BAR_WIDTH, height)
+            figure.colorbar(drawn, cax=scale)
+            scale.tick_params(labelsize=8)
+            scale.set_title(unit, fontsize=8, loc="left", pad=6)
+        else:
+            axes.imshow(to_rgb(image), interpolation=_interpolation(image, height))
+    return _render(figure, alt)
+
+
+def curves(
+    x: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    alt: str,
+    x_label: str,
+    y_label: str,
+    logarithmic_x: bool = False,
+) -> Image:
+    """Show one or several curves over the same x, named at the side.
+
+    Args:
+        x: positions, increasing.
+        lines: name to values, as many as `x`.
+        alt: what a reader who cannot see the figure should know.
+        x_label: quantity and unit of x.
+        y_label: quantity and unit of the values.
+        logarithmic_x: equal ratios of x get equal widths.
+    """
+    figure = _figure(700, 300)
+    axes = figure.add_axes((0.09, 0.17, 0.62, 0.76))
+    for name, values in lines.items():
+        axes.plot(x, values, label=name, linewidth=2)
+    if logarithmic_x:
+        axes.set_xscale("log")
+    axes.set_xlabel(x_label, fontdict=FONT)
+    axes.set_ylabel(y_label, fontdict=FONT)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+    return _render(figure, alt)
+
+
+def _figure(width: int, height: int) -> Figure:
+    figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _axes(figure: Figure, total: tuple[int, int], *box: int) -> matplotlib.axes.Axes:
+    left, bottom, width, height = box
+    return figure.add_axes(
+        (left / total[0], bottom / total[1], width / total[0], height / total[1])
+    )
+
+
+def _panel_width(image: NDArray, height: int) -> int:
+    width = round(image.shape[1] * height / image.shape[0])
+    is_map = np.issubdtype(image.dtype, np.floating)
+    return width + (6 + BAR_WIDTH + BAR_LABELS if is_map else 0)
+
+
+def _interpolation(image: NDArray, height: int) -> str:
+    # Enlarged, the pixels of a control image are to be seen; made smaller, they are averaged.
+    return "nearest" if height >= image.shape[0] else "antialiased"
+
+
+def _render(figure: Figure, alt: str) -> Image:
+    figure.canvas.draw()
+    picture = PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    if buffer.tell() > LARGEST_PNG:
+        buffer = io.BytesIO()
+        picture.save(buffer, format="JPEG", quality=85, subsampling=0)
+    return Image(buffer.getvalue(), alt=alt)
