@@ -30,8 +30,8 @@ outputs: $(READY) ## run every notebook and store the outputs in it
 lab: $(READY) ## open JupyterLab on this machine only, behind a token
 	$(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. notebooks
 
-benchmarks: $(READY) ## measure, side by side; prints tables, writes benchmarks/results/
-	for name in normal_maps pose_decoding world; do \
+benchmarks: $(READY) ## measure, side by side; writes benchmarks/results/ and README.md
+	for name in normal_maps pose_decoding world tables; do \
 		$(RUN) benchmarks/$$name.py || exit 1; done
 
 lint: $(READY) ## check the style of code and notebooks

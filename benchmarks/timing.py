@@ -35,14 +35,17 @@ def alternate(
     return statistics.median(medians[0]), statistics.median(medians[1])
 
 
-def write_report(path: str, rows: Sequence[dict[str, Any]], *, packages: Sequence[str]) -> None:
-    """Write the rows and what they depend on to a JSON file; folders are made."""
+def write_report(
+    path: str, rows: Sequence[dict[str, Any]], *, packages: Sequence[str], **settings: Any
+) -> None:
+    """Write the rows, and what they depend on, to a JSON file; folders are made."""
     report = {
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
+        **settings,
         "rows": list(rows),
     }
     target = Path(path)

@@ -1,0 +1,109 @@
+"""Every notebook runs from top to bottom, and what is stored in it is what a run gives."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.catalogue import CONDITIONS
+from helpers.experiments import run_notebook
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(notebook: nbformat.NotebookNode) -> list[str]:
+    return [
+        "".join(output.text for output in cell.outputs if output.output_type == "stream")
+        for cell in code_cells(notebook)
+    ]
+
+
+def test_there_are_notebooks_and_their_names_are_those_of_the_catalogue():
+    assert NOTEBOOKS
+    assert {path.stem for path in NOTEBOOKS} <= {row.notebook for row in CONDITIONS.values()}
+
+
+@notebooks
+def test_a_notebook_runs_and_prints_what_is_stored_in_it(path, tmp_path):
+    run = run_notebook(path, output=tmp_path / path.name)
+    assert printed(run.notebook) == printed(read(path)), "store the outputs anew: make outputs"
+
+
+@notebooks
+def test_stored_outputs_come_from_one_clean_run(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < 1_000_000
+
+
+@notebooks
+def test_every_figure_says_in_words_what_it_shows(path):
+    for cell in code_cells(read(path)):
+        for output in cell.outputs:
+            for kind in set(output.get("data", {})) & {"image/png", "image/jpeg"}:
+                alt = output.metadata[kind]["alt"]
+                assert len(alt.split()) >= 8, alt
+
+
+@notebooks
+def test_parameters_are_in_one_cell_and_each_is_explained(path):
+    tagged = [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        assert re.fullmatch(r"\w+ = .+  # .+", line), line
+
+
+@notebooks
+def test_cells_are_short_and_explained(path):
+    notebook = read(path)
+    lengths = [
+        sum(bool(line.strip()) for line in cell.source.splitlines())
+        for cell in code_cells(notebook)
+    ]
+    assert max(lengths) <= 25
+    kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
+    assert "ccc" not in kinds.removeprefix(kinds[: kinds.index("c") + 2]), "three cells in a row"
+    for cell in code_cells(notebook):
+        assert max(map(len, cell.source.splitlines())) <= 79
+
+
+@notebooks
+def test_every_displayed_formula_is_followed_by_a_cell_that_evaluates_it(path):
+    cells = read(path).cells
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "markdown" and "$$" in cell.source:
+            following = cells[number + 1 : number + 4]
+            assert any(other.cell_type == "code" for other in following), cell.source
+
+
+@notebooks
+def test_links_to_files_lead_somewhere(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
+                if not target.startswith("https://"):
+                    assert (path.parent / target).exists(), target
+
+
+@notebooks
+def test_a_stored_notebook_names_no_folder_of_a_machine(path):
+    text = json.dumps([cell.get("outputs", []) for cell in read(path).cells])
+    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
