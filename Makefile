@@ -9,6 +9,9 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
+# More for JupyterLab, such as LAB_OPTIONS="--allow-root --no-browser" in a container.
+LAB_OPTIONS ?=
+
 # The first Python 3.11 to 3.13 that answers; set PYTHON=... to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -28,7 +31,7 @@ outputs: $(READY) ## run every notebook and store the outputs in it
 	$(RUN) -m helpers.experiments $(NOTEBOOKS) --store
 
 lab: $(READY) ## open JupyterLab on this machine only, behind a token
-	$(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. notebooks
+	$(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. $(LAB_OPTIONS) notebooks
 
 benchmarks: $(READY) ## measure, side by side; writes benchmarks/results/ and README.md
 	for name in normal_maps pose_decoding world tables; do \

@@ -5,12 +5,13 @@ plotting code and of settings of the plotting backend, and lets a screen reader 
 """
 
 import io
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 import PIL.Image
-from IPython.display import Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -29,6 +30,21 @@ FONT = {"family": "DejaVu Sans", "size": 10}
 MAP_COLOURS = "viridis"
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A figure as a notebook displays it: a picture, and the words that stand for it."""
+
+    data: bytes
+    """A PNG or JPEG file."""
+    mime: str
+    alt: str
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        # The words go where web exports look for them, and where no picture can be shown.
+        encoded = b64encode(self.data).decode("ascii")
+        return {self.mime: encoded, "text/plain": self.alt}, {self.mime: {"alt": self.alt}}
+
+
 def strip(
     panels: Mapping[str, NDArray],
     *,
@@ -37,7 +53,7 @@ def strip(
     height: int = 240,
     limits: tuple[float, float] | None = None,
     unit: str = "",
-) -> Image:
+) -> Shown:
     """Show pictures side by side, each under its title.
 
     Args:
@@ -96,7 +112,7 @@ def curves(
     x_label: str,
     y_label: str,
     logarithmic_x: bool = False,
-) -> Image:
+) -> Shown:
     """Show one or several curves over the same x, named at the side.
 
     Args:
@@ -106,7 +122,21 @@ def curves(
         x_label: quantity and unit of x.
         y_label: quantity and unit of the values.
         logarithmic_x: equal ratios of x get equal widths.
+
+    Raises:
+        ValueError: no curves, no alt text, or a curve of another length than `x`.
     """
+    if not lines or not alt.strip():
+        raise ValueError(
+            f"expected at least one curve and an alt text, got {len(lines)} and {alt!r}; "
+            "describe what the figure shows"
+        )
+    for name, values in lines.items():
+        if len(values) != len(x):
+            raise ValueError(
+                f"curve {name!r}: expected as many values as positions, got {len(values)} values "
+                f"for {len(x)} positions"
+            )
     figure = _figure(700, 300)
     axes = figure.add_axes((0.09, 0.17, 0.62, 0.76))
     for name, values in lines.items():
@@ -146,7 +176,7 @@ def _interpolation(image: NDArray, height: int) -> str:
     return "nearest" if height >= image.shape[0] else "antialiased"
 
 
-def _render(figure: Figure, alt: str) -> Image:
+def _render(figure: Figure, alt: str) -> Shown:
     figure.canvas.draw()
     picture = PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     buffer = io.BytesIO()
@@ -154,4 +184,5 @@ def _render(figure: Figure, alt: str) -> Image:
     if buffer.tell() > LARGEST_PNG:
         buffer = io.BytesIO()
         picture.save(buffer, format="JPEG", quality=85, subsampling=0)
-    return Image(buffer.getvalue(), alt=alt)
+        return Shown(buffer.getvalue(), "image/jpeg", alt)
+    return Shown(buffer.getvalue(), "image/png", alt)
