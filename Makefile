@@ -31,7 +31,8 @@ outputs: $(READY) ## run every notebook and store the outputs in it
 	$(RUN) -m helpers.experiments $(NOTEBOOKS) --store
 
 lab: $(READY) ## open JupyterLab on this machine only, behind a token
-	$(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. $(LAB_OPTIONS) notebooks
+	$(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks $(LAB_OPTIONS)
 
 benchmarks: $(READY) ## measure, side by side; writes benchmarks/results/ and README.md
 	for name in normal_maps pose_decoding world tables; do \
@@ -48,7 +49,9 @@ pins: $(READY) ## make requirements.txt and environment.yml anew from pyproject.
 	$(RUN) environment.py
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache notebooks/.ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11, 3.12 or 3.13 on the PATH, found none;" \

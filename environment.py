@@ -55,12 +55,15 @@ def environment_yml(pyproject: str, requirements: str) -> str:
     lines = {}
     for name, reason in direct_requirements(pyproject):
         if name not in lines:
-            lines[name] = f'      - "{pins[name]}"'.ljust(58) + f"# {reason}"
+            lines[name] = f'      - "{pins[name]}"'.ljust(56) + f"  # {reason}"
     return HEADER + "\n".join(lines.values()) + "\n"
 
 
+def read(name: str) -> str:
+    """Return the text of a file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 if __name__ == "__main__":
-    text = environment_yml(
-        (ROOT / "pyproject.toml").read_text(), (ROOT / "requirements.txt").read_text()
-    )
-    (ROOT / "environment.yml").write_text(text)
+    text = environment_yml(read("pyproject.toml"), read("requirements.txt"))
+    (ROOT / "environment.yml").write_text(text, encoding="utf-8")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+RESULTS = Path(__file__).resolve().parent / "results"
+
 
 def alternate(
     first: Callable[[], Any], second: Callable[[], Any], *, blocks: int = 7, seconds: float = 0.4
@@ -36,7 +38,7 @@ def alternate(
 
 
 def write_report(
-    path: str, rows: Sequence[dict[str, Any]], *, packages: Sequence[str], **settings: Any
+    path: str | Path, rows: Sequence[dict[str, Any]], *, packages: Sequence[str], **settings: Any
 ) -> None:
     """Write the rows, and what they depend on, to a JSON file; folders are made."""
     report = {
@@ -50,5 +52,5 @@ def write_report(
     }
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(f"\nwritten to {target}")

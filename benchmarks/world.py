@@ -2,8 +2,9 @@
 
     python benchmarks/world.py [--json FILE] [--threads N] [--scenes N]
 
-Drawing on the CPU uses two threads, one scene at a time as a notebook does. The GPU rows appear if
-there is one. Medians of several rounds.
+Drawing on the CPU uses two threads, one scene at a time as a notebook does; the median is over 32
+scenes. The GPU rows appear if there is one, and their medians are over rounds of the same scenes.
+results/world_h200.json is from a GPU machine, written with --json.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from timing import write_report
+from timing import RESULTS, write_report
 
 from toybox.world import render, sample_scene
 
@@ -22,7 +23,7 @@ SIZE = 256
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", default="benchmarks/results/world.json")
+    parser.add_argument("--json", default=RESULTS / "world.json")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=2048, help="scenes for the GPU")
     options = parser.parse_args()

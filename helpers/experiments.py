@@ -7,7 +7,7 @@
 papermill does the running. Three things are added, each for a fault that was seen: the kernel's
 answers are polled (nbclient can wait for ever when a notebook captures output in a widget,
 jupyter/nbclient issue 312), unknown parameters are refused (papermill only logs them), and the
-kernel computes with one thread (three pipelines at a time are thirty times slower with two each).
+kernel is offline and computes with one thread, unless the environment says otherwise.
 """
 
 import argparse

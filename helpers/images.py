@@ -116,7 +116,7 @@ def to_map(values: NDArray, *, name: str = "map", least: int = 1) -> NDArray[np.
     if missing:
         raise ValueError(
             f"{name}: expected finite values, got {missing} of {values.size} that are NaN or "
-            "infinite; fill them first, for example with the farthest finite value"
+            "infinite; fill them first, as helpers.conditions.depth.fill_missing does"
         )
     return values
 

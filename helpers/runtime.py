@@ -4,24 +4,20 @@ import importlib.metadata
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
+from packaging.version import Version
+
 # One thread: several runs at a time do not fight for the cores, and sums are added in one order,
-# so a picture has the same bits every time. Offline: a missing file fails at once, not after
-# minutes of retries.
+# so a picture has the same bits every time on one machine. Offline: a missing file fails at once,
+# not after minutes of retries.
 OFFLINE_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
-OPENCV_DISTRIBUTIONS = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
 
 
 def dtype_argument(dtype: Any, *, diffusers_version: str | None = None) -> dict[str, Any]:
@@ -38,8 +34,7 @@ def dtype_argument(dtype: Any, *, diffusers_version: str | None = None) -> dict[
         {"dtype": dtype} or {"torch_dtype": dtype}, to be unpacked into the call.
     """
     version = diffusers_version or importlib.metadata.version("diffusers")
-    major, minor = (int(part) for part in version.split(".")[:2])
-    return {"dtype" if (major, minor) >= (0, 40) else "torch_dtype": dtype}
+    return {"dtype" if Version(version).release >= (0, 40) else "torch_dtype": dtype}
 
 
 def conditioning_scale(scale: float | Sequence[float]) -> float | list[float]:
@@ -53,7 +48,7 @@ def conditioning_scale(scale: float | Sequence[float]) -> float | list[float]:
     """
     if isinstance(scale, (list, tuple)):
         return [conditioning_scale(one) for one in scale]
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+    if isinstance(scale, bool) or not isinstance(scale, Real):
         raise TypeError(
             f"expected the conditioning scale as a number, such as 1.0, or a list of them, "
             f"got {scale!r}; use one number for each ControlNet"
@@ -61,21 +56,6 @@ def conditioning_scale(scale: float | Sequence[float]) -> float | list[float]:
     if not math.isfinite(scale):
         raise ValueError(f"expected a finite conditioning scale, usually 0 to 2, got {scale}")
     return float(scale)
-
-
-def installed_opencv() -> dict[str, str]:
-    """Return the installed distributions that provide `cv2`, with their versions.
-
-    All of them write the same folder, and the last one installed wins. More than one entry means
-    that the code that runs may not be the version that `pip list` names.
-    """
-    found = {}
-    for name in OPENCV_DISTRIBUTIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def import_controlnet_aux() -> ModuleType:

@@ -1,7 +1,7 @@
 """Every figure of the suite, so that all of them look alike and every one has an alt text.
 
 A figure is rendered at once and shown with its description. That keeps notebooks free of
-plotting code and of settings of the plotting backend, and lets a screen reader follow.
+plotting code and of settings of the plotting backend. Exported pages carry the alt text.
 """
 
 import io
@@ -16,18 +16,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from helpers.images import to_map, to_rgb
+from helpers.images import to_rgb
 
 DOTS_PER_INCH = 100
 GAP = 12
 TITLE_HEIGHT = 26
 BAR_WIDTH = 12
 BAR_LABELS = 52
-LARGEST_PNG = 120_000
-"""Bytes; photographs need more and are kept as JPEG, so that a notebook stays below 1 MB."""
+LARGEST_PNG = 60_000
+"""Bytes; busier figures are kept as JPEG, so that a notebook stays below 1 MB."""
 
 FONT = {"family": "DejaVu Sans", "size": 10}
-MAP_COLOURS = "viridis"
+MAP_COLOURS, UNKNOWN = "viridis", "0.85"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def strip(
 
     Args:
         panels: title to picture; a uint8 picture is shown as it is, a float map of shape (H, W)
-            in colours from dark (low) to bright (high) with a scale beside it.
+            in colours from dark (low) to bright (high) with a scale beside it, and in grey
+            where it is NaN, which means unknown.
         alt: what a reader who cannot see the figure should know.
         columns: panels in a row; default all of them.
         height: height of a panel in pixels. Pictures are scaled to it, pixel by pixel.
@@ -93,7 +94,11 @@ def strip(
         if np.issubdtype(image.dtype, np.floating):
             low, high = limits or (None, None)
             drawn = axes.imshow(
-                to_map(image), cmap=MAP_COLOURS, vmin=low, vmax=high, interpolation="nearest"
+                image,
+                cmap=matplotlib.colormaps[MAP_COLOURS].with_extremes(bad=UNKNOWN),
+                vmin=low,
+                vmax=high,
+                interpolation=_interpolation(image, height),
             )
             scale = _axes(figure, total, left + width + 6, bottom, BAR_WIDTH, height)
             figure.colorbar(drawn, cax=scale)

@@ -134,7 +134,7 @@ def test_a_stored_notebook_keeps_its_outputs_and_no_records_of_the_run(
     nbformat.validate(stored)
     assert printed(type("Run", (), {"notebook": stored})) == "1\n"
     assert [cell.execution_count for cell in stored.cells if cell.cell_type == "code"] == [1, 2, 3]
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert '"papermill"' not in text
     assert "widget-state" not in text
     assert str(path.parent) not in text

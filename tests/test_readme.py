@@ -9,8 +9,8 @@ from benchmarks.tables import with_tables
 from helpers.catalogue import CONDITIONS
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-MAKEFILE = (ROOT / "Makefile").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_the_tables_are_those_of_the_measured_results():
@@ -39,7 +39,7 @@ def test_all_eight_conditions_are_named():
 
 @pytest.mark.parametrize("picture", sorted((ROOT / "images").glob("*.png")), ids=lambda p: p.name)
 def test_every_picture_has_its_source(picture):
-    assert picture.name in (ROOT / "images/SOURCES.md").read_text()
+    assert picture.name in (ROOT / "images/SOURCES.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("alt", re.findall(r"!\[([^\]]*)\]", README))

@@ -91,8 +91,8 @@ def find_normal_order(picture: Picture, row: Condition) -> Hit | None:
     if away[0] > 0.01 or (away[1] <= 0.01 and not brighter):
         return None
     message = (
-        "z is in the wrong channel: it never falls below 127, but there "
-        f"{away[1]:.0%} of the pixels do, and where x belongs {away[0]:.0%}"
+        f"the channel where z belongs falls below 127 in {away[1]:.0%} of the pixels, which z "
+        f"never does, and the one where x belongs in {away[0]:.0%}: red and blue look exchanged"
     )
     fix = (
         "swap red and blue: `image = to_rgb(image)[..., ::-1]`; or pass the other channel_order "
