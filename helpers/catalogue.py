@@ -42,6 +42,13 @@ class Condition:
     """What makes the control image from a photo."""
     colours: str
     """What the colours say, in one sentence."""
+    polarity: str
+    """What bright pixels are; the other way round is the most frequent fault."""
+    channel_order: Literal["rgb", "zyx"] = "rgb"
+    """Order in which the released network was fed the channels: as the map is shown, or, for
+    normal maps alone, reversed."""
+    palette: Literal["black and white", "grey", "directions", "18 hues", "ADE20K"]
+    """Which colours may occur."""
     formula: str
     """How a pixel gets its value."""
     background: tuple[int, int, int] | None
@@ -65,6 +72,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-canny",
         annotator="cv2.Canny with thresholds 100 and 200",
         colours="White edges, one pixel wide, on black; nothing between.",
+        polarity="bright is an edge",
+        palette="black and white",
         formula="255 where cv2.Canny(photo, 100, 200) finds an edge, else 0",
         background=(0, 0, 0),
         resize="nearest",
@@ -80,6 +89,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-depth",
         annotator="a monocular depth network (MiDaS DPT)",
         colours="Grey: white is near, black is far.",
+        polarity="bright is near",
+        palette="grey",
         formula="255 (d - min d) / (max d - min d), with d the inverse depth",
         background=None,
         resize="linear",
@@ -95,6 +106,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-hed",
         annotator="holistically-nested edge detection (HEDdetector)",
         colours="Soft white edges on black; grey says how sure the detector is.",
+        polarity="bright is an edge",
+        palette="grey",
         formula="255 sigmoid(mean of the five side outputs)",
         background=(0, 0, 0),
         resize="linear",
@@ -110,6 +123,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-mlsd",
         annotator="M-LSD (MLSDdetector), score and distance thresholds 0.1",
         colours="White straight lines, one pixel wide, on black.",
+        polarity="bright is a line",
+        palette="black and white",
         formula="255 on the one-pixel line between the ends of each segment, else 0",
         background=(0, 0, 0),
         resize="nearest",
@@ -125,6 +140,9 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-normal",
         annotator="Sobel gradients of a monocular depth map",
         colours="Red is left, green is up, blue faces the viewer; 127 is zero.",
+        polarity="blue is towards the viewer",
+        channel_order="zyx",
+        palette="directions",
         formula="127.5 n + 127.5, with n = (Sobel x, Sobel y, 2 pi) / length",
         background=(127, 127, 255),
         resize="linear",
@@ -140,6 +158,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-openpose",
         annotator="OpenPose body (OpenposeDetector), 18 joints",
         colours="A skeleton of 18 joints and 17 limbs in a fixed wheel of hues, on black.",
+        polarity="bright is a joint or a limb",
+        palette="18 hues",
         formula="limbs: 0.4 old + 0.6 colour in ellipses; joints: discs of radius 4",
         background=(0, 0, 0),
         resize="nearest",
@@ -158,6 +178,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-scribble",
         annotator="a hand drawing, or soft edges thinned and thickened again",
         colours="White strokes on black; nothing between.",
+        polarity="bright is a stroke",
+        palette="black and white",
         formula="255 where min(R, G, B) of the black-on-white drawing is below 127, else 0",
         background=(0, 0, 0),
         resize="nearest",
@@ -173,6 +195,8 @@ _TABLE = (
         checkpoint="lllyasviel/sd-controlnet-seg",
         annotator="a segmenter trained on ADE20K (UperNet)",
         colours="Flat colours of the 150 classes of ADE20K.",
+        polarity="none: a colour is a class",
+        palette="ADE20K",
         formula="palette[class of the pixel]",
         background=None,
         resize="nearest",

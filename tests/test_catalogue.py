@@ -51,6 +51,11 @@ def test_the_flat_normal_is_the_colour_of_the_formula():
     assert CONDITIONS["normal"].background == tuple(int(127.5 * n + 127.5) for n in (0, 0, 1))
 
 
+def test_only_the_normal_network_was_fed_its_channels_in_another_order():
+    orders = {name: row.channel_order for name, row in CONDITIONS.items()}
+    assert orders == dict.fromkeys(EIGHT, "rgb") | {"normal": "zyx"}
+
+
 def test_maps_of_pure_colours_are_resized_with_nearest_only():
     nearest = {name for name, row in CONDITIONS.items() if row.resize == "nearest"}
     assert nearest == {"canny", "mlsd", "openpose", "scribble", "seg"}

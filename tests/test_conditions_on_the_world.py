@@ -1,8 +1,10 @@
 """The conditions and the toybox agree: same classes, same normals, sound control images."""
 
+import cv2
 import numpy as np
 import pytest
 
+from helpers.catalogue import get_condition
 from helpers.conditions.ade20k import CLASSES
 from helpers.conditions.depth import Camera, depth_image
 from helpers.conditions.normal import (
@@ -12,6 +14,7 @@ from helpers.conditions.normal import (
     encode_normals,
     normal_map,
 )
+from helpers.conditions.seg import off_palette_share
 from helpers.conditions.skeleton import JOINTS
 from helpers.images import check_control
 from toybox.gallery import control_images
@@ -82,3 +85,21 @@ def test_near_is_white(views):
         image = depth_image(1 / depth)[:, :, 0]
         assert image[np.unravel_index(depth.argmin(), depth.shape)] == 255
         assert image[np.unravel_index(depth.argmax(), depth.shape)] == 0
+
+
+@pytest.mark.parametrize("number", SEEDS)
+def test_control_images_keep_to_the_palette_of_the_catalogue(views, number):
+    for name, image in control_images(views, number).items():
+        palette = get_condition(name).palette if name != "photo" else None
+        if palette == "black and white":
+            assert set(np.unique(image)) <= {0, 255}, name
+        if palette in ("black and white", "grey"):
+            assert (image == image[:, :, :1]).all(), name
+        if palette == "ADE20K":
+            assert off_palette_share(image) == 0
+        if palette == "directions":
+            lengths = np.linalg.norm((image + 0.5) / 127.5 - 1, axis=2)
+            assert np.allclose(lengths, 1, atol=0.01)
+        if palette == "18 hues":
+            hues = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[image.any(axis=2)][:, 1]
+            assert (hues > 100).all(), "a skeleton has no pale colours"

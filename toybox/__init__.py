@@ -1,0 +1,5 @@
+"""The toybox: a small world whose every truth is known, so that claims can be measured.
+
+world/   scenes, captions, photos and their exact truth
+gallery  the pictures of the front page
+"""
