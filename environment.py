@@ -7,6 +7,9 @@ which exact versions were chosen together. environment.yml only repeats both.
 import re
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parent
 
 HEADER = """\
@@ -32,21 +35,16 @@ dependencies:
 def pinned_versions(requirements: str) -> dict[str, str]:
     """Return {normalised name: "name==version ; marker"} for each line of requirements.txt."""
     return {
-        normalise(re.match(r"[A-Za-z0-9_.-]+", line).group()): line
+        canonicalize_name(Requirement(line).name): line
         for line in requirements.splitlines()
         if line and not line.startswith("#")
     }
 
 
-def normalise(name: str) -> str:
-    """Return a package name as package indexes compare it: lower case, dashes."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def direct_requirements(pyproject: str) -> list[tuple[str, str]]:
     """Return (name, reason) for each requirement line of pyproject.toml, in its order."""
     lines = re.findall(r'^    "([A-Za-z0-9_.-]+)[^"]*",\s*(?:# (.*))?$', pyproject, re.MULTILINE)
-    return [(normalise(name), reason) for name, reason in lines]
+    return [(canonicalize_name(name), reason) for name, reason in lines]
 
 
 def environment_yml(pyproject: str, requirements: str) -> str:

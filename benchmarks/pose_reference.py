@@ -1,7 +1,6 @@
 """Poses to decode, and controlnet_aux to decode them: what the pose benchmark and tests share."""
 
 import types
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from helpers.conditions.openpose import People
+from helpers.runtime import import_controlnet_aux
 
 # fmt: off
 FIGURE = np.array([
@@ -52,9 +52,7 @@ def controlnet_aux_decoder(heatmaps: NDArray, fields: NDArray) -> Callable[[NDAr
     Its box size is a constant inside the function. Maps of more than 23 rows belong to a larger
     box, so the function is rebuilt with that constant.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from controlnet_aux.open_pose.body import Body
+    Body = import_controlnet_aux().open_pose.body.Body
 
     class Network(torch.nn.Module):
         def __init__(self) -> None:

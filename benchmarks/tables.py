@@ -14,42 +14,33 @@ def tables() -> str:
 
 def normal_maps() -> str:
     """Return the table of the normal map recipe."""
-    lines = [
-        "**The released recipe for normal maps**, the same bytes:\n",
-        "| size | by the released steps, ms | ours, ms | ratio |",
-        "|---|---|---|---|",
-    ]
-    for row in _report("normal_maps")["rows"]:
-        lines.append(
-            f"| {row['size']} × {row['size']} | {row['released_ms']:.1f} | {row['ours_ms']:.1f} "
-            f"| {row['ratio']:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return _table(
+        "**The released recipe for normal maps**, the same bytes:",
+        "size | by the released steps, ms | ours, ms | ratio",
+        [
+            f"{row['size']} × {row['size']} | {row['released_ms']:.1f} | {row['ours_ms']:.1f} "
+            f"| {row['ratio']:.1f}"
+            for row in _report("normal_maps")["rows"]
+        ],
+    )
 
 
 def pose_decoding() -> str:
     """Return the table of the pose decoder."""
-    lines = [
-        "**From pose maps to people**, 512 × 512, the same people to the pixel:\n",
-        "| people | maps | controlnet_aux, ms | ours, ms | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for row in _report("pose_decoding")["rows"]:
-        lines.append(
-            f"| {row['people']} | {row['map_rows']} × {row['map_rows']} "
-            f"| {row['controlnet_aux_ms']:.0f} | {row['ours_ms']:.1f} | {row['ratio']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return _table(
+        "**From pose maps to people**, 512 × 512, the same people to the pixel:",
+        "people | maps | controlnet_aux, ms | ours, ms | ratio",
+        [
+            f"{row['people']} | {row['map_rows']} × {row['map_rows']} "
+            f"| {row['controlnet_aux_ms']:.0f} | {row['ours_ms']:.1f} | {row['ratio']:.0f}"
+            for row in _report("pose_decoding")["rows"]
+        ],
+    )
 
 
 def world() -> str:
     """Return the table of the toybox."""
-    lines = [
-        "**A scene of the toybox**, 256 × 256, with soft shadows and all truth; on the GPU "
-        "2,048 scenes a call, compiled, which takes a minute at the first call:\n",
-        "| where | ms a scene | scenes a second |",
-        "|---|---|---|",
-    ]
+    rows = []
     for name, what in (
         ("world", "CPU: photo with shadows and all truth"),
         ("world_h200", "GPU, compiled: photo, dense truth"),
@@ -59,14 +50,25 @@ def world() -> str:
         where = report["gpu"] or f"CPU, {report['threads']} threads, one scene at a time"
         where += ", without straight lines" if what.endswith("dense truth") else ""
         (row,) = (row for row in report["rows"] if row["what"] == what)
-        lines.append(f"| {where} | {row['ms_per_scene']:.2g} | {row['scenes_per_s']:.0f} |")
-    return "\n".join(lines) + "\n"
+        rows.append(f"{where} | {row['ms_per_scene']:.2g} | {row['scenes_per_s']:.0f}")
+    return _table(
+        "**A scene of the toybox**, 256 × 256, with soft shadows and all truth; on the GPU "
+        "2,048 scenes a call, compiled, which takes a minute at the first call:",
+        "where | ms a scene | scenes a second",
+        rows,
+    )
 
 
 def with_tables(readme: str) -> str:
     """Return the text of README.md with its tables replaced."""
     before, rest = readme.split(BEGIN)
     return before + BEGIN + "\n" + tables() + "\n" + END + rest.split(END)[1]
+
+
+def _table(caption: str, header: str, rows: list[str]) -> str:
+    """Return a Markdown table; cells are separated by bars."""
+    ruler = "|".join("---" for _ in header.split("|"))
+    return "\n".join([caption, "", f"| {header} |", f"|{ruler}|", *(f"| {r} |" for r in rows), ""])
 
 
 def _report(name: str) -> dict:

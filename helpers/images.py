@@ -121,6 +121,17 @@ def to_map(values: NDArray, *, name: str = "map", least: int = 1) -> NDArray[np.
     return values
 
 
+def check_size(height: int, width: int) -> None:
+    """Raise TypeError or ValueError unless both sides are integers from 1 to `MAX_SIDE`."""
+    for side, pixels in (("height", height), ("width", width)):
+        if not isinstance(pixels, int | np.integer) or isinstance(pixels, bool):
+            raise TypeError(f"{side}: expected an integer, got {pixels!r}; pixels are whole")
+        if not 1 <= pixels <= MAX_SIDE:
+            raise ValueError(
+                f"{side}: expected 1 to {MAX_SIDE} pixels, got {pixels}; scale the picture down"
+            )
+
+
 def load_image(path: str | os.PathLike) -> Picture:
     """Read a picture file as RGB, turned upright as its EXIF note says.
 

@@ -69,11 +69,7 @@ def strip(
     Raises:
         ValueError: no panels, or no alt text.
     """
-    if not panels or not alt.strip():
-        raise ValueError(
-            f"expected at least one panel and an alt text, got {len(panels)} and {alt!r}; "
-            "describe what the figure shows"
-        )
+    _check_content(panels, "panel", alt)
     columns = min(columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
     entries = [(title, np.asarray(image)) for title, image in panels.items()]
@@ -87,11 +83,11 @@ def strip(
         row, column = divmod(number, columns)
         left = GAP + sum(widths[:column]) + column * GAP
         bottom = total[1] - (row + 1) * (height + TITLE_HEIGHT + GAP) + GAP
-        width = round(image.shape[1] * height / image.shape[0])
+        width = _picture_width(image, height)
         axes = _axes(figure, total, left, bottom, width, height)
         axes.set_title(title, fontdict=FONT, pad=6)
         axes.axis("off")
-        if np.issubdtype(image.dtype, np.floating):
+        if _is_map(image):
             low, high = limits or (None, None)
             drawn = axes.imshow(
                 image,
@@ -131,11 +127,7 @@ def curves(
     Raises:
         ValueError: no curves, no alt text, or a curve of another length than `x`.
     """
-    if not lines or not alt.strip():
-        raise ValueError(
-            f"expected at least one curve and an alt text, got {len(lines)} and {alt!r}; "
-            "describe what the figure shows"
-        )
+    _check_content(lines, "curve", alt)
     for name, values in lines.items():
         if len(values) != len(x):
             raise ValueError(
@@ -157,6 +149,14 @@ def curves(
     return _render(figure, alt)
 
 
+def _check_content(content: Mapping[str, object], kind: str, alt: str) -> None:
+    if not content or not alt.strip():
+        raise ValueError(
+            f"expected at least one {kind} and an alt text, got {len(content)} and {alt!r}; "
+            "describe what the figure shows"
+        )
+
+
 def _figure(width: int, height: int) -> Figure:
     figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH)
     FigureCanvasAgg(figure)
@@ -170,10 +170,17 @@ def _axes(figure: Figure, total: tuple[int, int], *box: int) -> matplotlib.axes.
     )
 
 
+def _is_map(image: NDArray) -> bool:
+    return np.issubdtype(image.dtype, np.floating)
+
+
+def _picture_width(image: NDArray, height: int) -> int:
+    return round(image.shape[1] * height / image.shape[0])
+
+
 def _panel_width(image: NDArray, height: int) -> int:
-    width = round(image.shape[1] * height / image.shape[0])
-    is_map = np.issubdtype(image.dtype, np.floating)
-    return width + (6 + BAR_WIDTH + BAR_LABELS if is_map else 0)
+    scale_width = 6 + BAR_WIDTH + BAR_LABELS if _is_map(image) else 0
+    return _picture_width(image, height) + scale_width
 
 
 def _interpolation(image: NDArray, height: int) -> str:

@@ -227,25 +227,6 @@ def test_the_strongest_gradient_is_that_of_one_of_the_channels(picture):
     np.testing.assert_array_equal(gradient_magnitude(dx, dy), np.max(strengths, axis=0))
 
 
-@pytest.mark.parametrize("function", [canny_edges, canny_by_hand])
-@pytest.mark.parametrize(
-    ("photo", "error"),
-    [
-        ("photo.png", TypeError),
-        (None, TypeError),
-        (np.zeros((8, 8, 3)), TypeError),
-        (np.full((8, 8), np.nan), TypeError),
-        (np.zeros((8, 8), np.uint16), TypeError),
-        (np.zeros((0, 8, 3), np.uint8), ValueError),
-        (np.zeros((3, 8, 8), np.uint8), ValueError),
-        (np.zeros((1, 20_000, 3), np.uint8), ValueError),
-    ],
-)
-def test_what_is_no_photo_is_refused(function, photo, error):
-    with pytest.raises(error, match="expected"):
-        function(photo)
-
-
 @pytest.mark.parametrize(
     "photo",
     [

@@ -9,8 +9,9 @@ import tomllib
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from environment import environment_yml, normalise, pinned_versions, read
+from environment import environment_yml, pinned_versions, read
 
 PYPROJECT = read("pyproject.toml")
 REQUIREMENTS = read("requirements.txt")
@@ -29,7 +30,7 @@ def test_environment_yml_is_what_make_pins_writes():
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)
 def test_every_declared_package_has_a_pin_in_its_range(requirement):
-    line = pinned_versions(REQUIREMENTS)[normalise(requirement.name)]
+    line = pinned_versions(REQUIREMENTS)[canonicalize_name(requirement.name)]
     pin = Requirement(line)
     (exact,) = pin.specifier
     assert exact.operator == "=="

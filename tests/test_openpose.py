@@ -1,7 +1,6 @@
 """The skeleton to the pixel, and the same people as controlnet_aux from the same maps."""
 
 import math
-import warnings
 
 import cv2
 import numpy as np
@@ -25,6 +24,7 @@ from helpers.conditions.openpose_decode import (
     match_limbs,
     score_limbs,
 )
+from helpers.runtime import import_controlnet_aux
 
 NOBODY = np.empty((0, 18, 2))
 seeds = st.integers(0, 2**32 - 1)
@@ -66,14 +66,12 @@ def skeleton_1_0(people: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def skeleton_by_controlnet_aux(people: np.ndarray, height: int, width: int) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from controlnet_aux.open_pose.body import Keypoint
-        from controlnet_aux.open_pose.util import draw_bodypose
+    open_pose = import_controlnet_aux().open_pose
+    keypoint = open_pose.body.Keypoint
     canvas = np.zeros((height, width, 3), np.uint8)
     for person in people:
-        points = [None if np.isnan(x) else Keypoint(x / width, y / height) for x, y in person]
-        canvas = draw_bodypose(canvas, points)
+        points = [None if np.isnan(x) else keypoint(x / width, y / height) for x, y in person]
+        canvas = open_pose.util.draw_bodypose(canvas, points)
     return canvas
 
 

@@ -216,23 +216,6 @@ def test_what_are_no_labels_is_refused(function, labels, error, message):
         function(labels)
 
 
-@pytest.mark.parametrize("function", [colours_to_labels, nearest_class, off_palette_share])
-@pytest.mark.parametrize(
-    ("picture", "error"),
-    [
-        ("map.png", TypeError),
-        (np.zeros((8, 8, 3)), TypeError),
-        (np.zeros((8, 8), np.uint16), TypeError),
-        (np.zeros((8, 0, 3), np.uint8), ValueError),
-        (np.zeros((3, 8, 8), np.uint8), ValueError),
-        (np.zeros((1, 20_000, 3), np.uint8), ValueError),
-    ],
-)
-def test_what_is_no_picture_is_refused(function, picture, error):
-    with pytest.raises(error, match="expected"):
-        function(picture)
-
-
 @pytest.mark.parametrize("choice", ["Road", "", None, 6])
 def test_the_shared_colour_is_a_road_or_a_skyscraper(choice):
     with pytest.raises(ValueError, match='"road" or "skyscraper"'):

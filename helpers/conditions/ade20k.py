@@ -78,3 +78,9 @@ PALETTE: NDArray[np.uint8] = np.array(
 )
 """RGB colour of each class, shape (150, 3); `PALETTE[12]` is (150, 5, 61). Read-only."""
 PALETTE.setflags(write=False)
+
+
+def pack_colours(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Write each colour (..., 3) as one number, red first: (1, 2, 3) becomes 0x010203."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue

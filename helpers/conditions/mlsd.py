@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.catalogue import PREPROCESSOR_MULTIPLE
-from helpers.images import MAX_SIDE, Picture, to_grey, to_map, to_rgb
+from helpers.images import MAX_SIDE, Picture, check_size, to_grey, to_map, to_rgb
 from helpers.knobs import check_numbers
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def encode_tri_points(
     Raises:
         ValueError: the middle of a line lies outside the maps.
     """
-    _check_size(height, width)
+    check_size(height, width)
     lines = _to_lines(lines)
     x, y = np.rint((lines[:, :2] + lines[:, 2:]) / 2).astype(int).T
     if not ((x >= 0) & (x < width) & (y >= 0) & (y < height)).all():
@@ -212,7 +212,7 @@ def draw_lines(lines: Lines, height: int, width: int) -> Picture:
         TypeError: `lines` is not an array of numbers, or the size not whole numbers.
         ValueError: `lines` has another shape or is not finite, or the size is out of range.
     """
-    _check_size(height, width)
+    check_size(height, width)
     control_image = np.zeros((height, width, 3), np.uint8)
     for x0, y0, x1, y1 in _to_lines(lines).astype(int).tolist():
         cv2.line(control_image, (x0, y0), (x1, y1), (255, 255, 255), thickness=1)
@@ -249,13 +249,6 @@ def _check_tri_points(centre_logits: NDArray, displacements: NDArray) -> None:
         )
     for index, displacement in enumerate(displacements):
         to_map(displacement, name=f"displacements[{index}]")
-
-
-def _check_size(height: int, width: int) -> None:
-    if not (isinstance(height, Integral) and isinstance(width, Integral)):
-        raise TypeError(f"expected a whole height and width, got {height!r} and {width!r}")
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise ValueError(f"expected sides from 1 to {MAX_SIDE}, got {width} x {height}")
 
 
 def _check_at_least_zero(**numbers: float) -> None:

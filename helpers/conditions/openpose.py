@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.conditions.skeleton import COLOURS, DRAWN_LIMBS, JOINTS, LIMBS
-from helpers.images import MAX_SIDE, Picture
+from helpers.images import MAX_SIDE, Picture, check_size
 
 People = NDArray[np.float64]
 """Joints of people: shape (P, 18, 2) or (P, 18, 3), x, y in pixels and a score, NaN if unseen."""
@@ -101,17 +101,6 @@ def to_people(people: ArrayLike, *, name: str = "people") -> People:
             f"{np.nanmax(np.abs(joints[:, :, :2]))}; write a joint that is not seen as NaN"
         )
     return joints
-
-
-def check_size(height: int, width: int) -> None:
-    """Raise TypeError or ValueError unless both sides are integers from 1 to `MAX_SIDE`."""
-    for side, pixels in (("height", height), ("width", width)):
-        if not isinstance(pixels, int | np.integer) or isinstance(pixels, bool):
-            raise TypeError(f"{side}: expected an integer, got {pixels!r}; pixels are whole")
-        if not 1 <= pixels <= MAX_SIDE:
-            raise ValueError(
-                f"{side}: expected 1 to {MAX_SIDE} pixels, got {pixels}; scale the picture down"
-            )
 
 
 def _draw_joints(canvas: Picture, joints: People) -> None:

@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from helpers.conditions.openpose import People, check_size, to_people
+from helpers.conditions.openpose import People, to_people
 from helpers.conditions.skeleton import JOINTS, LIMBS
-from helpers.images import MAX_SIDE
+from helpers.images import MAX_SIDE, check_size
 
 STRIDE = 8
 """Pixels of the network's input that share one cell of its maps."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from helpers.conditions.ade20k import CLASSES, PALETTE
+from helpers.conditions.ade20k import CLASSES, PALETTE, pack_colours
 from helpers.images import Picture, to_map, to_rgb
 
 Labels = NDArray[np.integer]
@@ -100,7 +100,7 @@ def nearest_class(control_image: Image.Image | NDArray) -> tuple[NDArray[np.uint
         colour had to be changed. Of equally near classes the first is taken.
     """
     picture = to_rgb(control_image, name="control_image")
-    codes, inverse = np.unique(_pack(picture), return_inverse=True)
+    codes, inverse = np.unique(pack_colours(picture), return_inverse=True)
     colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     nearest = np.empty(len(codes), np.uint8)
     for start in range(0, len(codes), 65_536):
@@ -127,16 +127,10 @@ def legend(labels: Labels) -> list[LegendEntry]:
     ]
 
 
-def _pack(picture: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Write each colour as one number, red first: (1, 2, 3) becomes 0x010203."""
-    red, green, blue = np.moveaxis(picture.astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue
-
-
 def _look_up(control_image: Image.Image | NDArray) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the label of each pixel, road for the shared colour, and where it is exact."""
-    codes = _pack(to_rgb(control_image, name="control_image"))
-    known, first_class = np.unique(_pack(PALETTE), return_index=True)
+    codes = pack_colours(to_rgb(control_image, name="control_image"))
+    known, first_class = np.unique(pack_colours(PALETTE), return_index=True)
     position = np.searchsorted(known, codes).clip(max=len(known) - 1)
     return first_class[position].astype(np.uint8), known[position] == codes
 

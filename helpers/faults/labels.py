@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.catalogue import Condition
-from helpers.conditions.ade20k import PALETTE
+from helpers.conditions.ade20k import PALETTE, pack_colours
 from helpers.faults.finding import Finding, Hit, Picture, again
 
 
@@ -41,7 +41,7 @@ def find_off_palette(picture: Picture, row: Condition) -> Hit | None:
     off = _off_palette(picture)
     if off.mean() < 1e-3:
         return None
-    packed = _pack(picture)
+    packed = pack_colours(picture)
     colours, counts = np.unique(packed[off], return_counts=True)
     message = (
         f"{off.mean():.1%} of the pixels have none of the palette's colours "
@@ -67,12 +67,8 @@ def find_off_palette(picture: Picture, row: Condition) -> Hit | None:
     return Finding("wrong colours", message, again(row, advice)), None
 
 
-def _pack(picture: Picture) -> NDArray[np.int32]:
-    return picture.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-
-
 def _off_palette(picture: Picture) -> NDArray[np.bool_]:
-    return ~np.isin(_pack(picture), _pack(PALETTE))
+    return ~np.isin(pack_colours(picture), pack_colours(PALETTE))
 
 
 def _palette_distance(packed: NDArray[np.int32]) -> NDArray[np.int16]:

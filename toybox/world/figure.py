@@ -10,7 +10,7 @@ from random import Random
 
 import numpy as np
 
-from toybox.world.shapes import Array, Paint, Solids
+from toybox.world.shapes import Array, Paint, Solids, cross
 
 JOINTS = (
     *("nose", "neck", "right shoulder", "right elbow", "right wrist"),
@@ -319,9 +319,7 @@ def _shoe(knee: Array, ankle: Array) -> tuple[Array, Array]:
     else:
         ahead = ahead - up[2] * up
         ahead /= math.sqrt(ahead @ ahead)
-    x = (up[1] * ahead[2] - up[2] * ahead[1], up[2] * ahead[0] - up[0] * ahead[2],
-         up[0] * ahead[1] - up[1] * ahead[0])  # fmt: skip
-    frame = np.stack([x, up, ahead], axis=1)
+    frame = np.stack([cross(up, ahead), up, ahead], axis=1)
     return ankle + frame @ (0, -0.012, 0.035), frame
 
 

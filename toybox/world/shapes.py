@@ -112,7 +112,7 @@ class Solids:
         dx, dy, dz = bx - ax, by - ay, bz - az
         length = math.sqrt(dx * dx + dy * dy + dz * dz)
         axis = (dx / length, dy / length, dz / length)
-        side, other = _perpendicular(axis) if across is None else (across, _cross(across, axis))
+        side, other = _perpendicular(axis) if across is None else (across, cross(across, axis))
         slope = (r_end - r_start) / length
         if slope < 1e-6:
             scale, tip, signs, wide = r_end, 0.0, (1, 0, 1, -1), 1.0
@@ -212,10 +212,11 @@ def _perpendicular(axis: tuple[float, float, float]) -> tuple[tuple, tuple]:
     else:
         length = math.hypot(y, z)
         side = (0.0, z / length, -y / length)
-    return side, _cross(axis, side)
+    return side, cross(axis, side)
 
 
-def _cross(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
+def cross(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
+    """Return the cross product of two vectors of length 3."""
     (x, y, z), (u, v, w) = a, b
     return y * w - z * v, z * u - x * w, x * v - y * u
 
