@@ -1,4 +1,4 @@
-"""The eight conditions of the ControlNet release, in one table.
+"""The eight conditions of the ControlNet release, in one table, and the two models they control.
 
 Everything that a notebook, a test or the README has to know about a condition stands here once:
 which checkpoint reads it, what its colours mean, how it may be resized, and which pictures look
@@ -13,6 +13,26 @@ from typing import Literal
 
 # The original home of Stable Diffusion 1.5 was removed from the hub in August 2024.
 BASE_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A text-to-image model that all eight ControlNets exist for."""
+
+    name: str
+    resolution: int
+    """Side in pixels of the squares that it was trained on."""
+    guidance_scale: float
+    """How much the prompt counts unless something else is said."""
+    on_hub: bool
+    """Whether its weights have to be downloaded; otherwise they lie in this repository."""
+
+
+MODELS: dict[str, Model] = {
+    "toybox": Model(name="toybox", resolution=256, guidance_scale=4.0, on_hub=False),
+    "sd15": Model(name="sd15", resolution=512, guidance_scale=7.5, on_hub=True),
+}
+"""The embedded model, and Stable Diffusion 1.5."""
 
 # The pipeline works on latents that are 8 times smaller than the picture, so it floors every side
 # to a multiple of 8. The released preprocessors round to 64: the UNet then halves three times
@@ -40,6 +60,8 @@ class Condition:
     """Hub id of the released network for Stable Diffusion 1.5."""
     annotator: str
     """What makes the control image from a photo."""
+    annotator_checkpoint: str | None
+    """Hub id of the released annotator's weights; None where it needs none."""
     colours: str
     """What the colours say, in one sentence."""
     polarity: str
@@ -71,6 +93,7 @@ _TABLE = (
         kind="lines",
         checkpoint="lllyasviel/sd-controlnet-canny",
         annotator="cv2.Canny with thresholds 100 and 200",
+        annotator_checkpoint=None,
         colours="White edges, one pixel wide, on black; nothing between.",
         polarity="bright is an edge",
         palette="black and white",
@@ -88,6 +111,7 @@ _TABLE = (
         kind="depth",
         checkpoint="lllyasviel/sd-controlnet-depth",
         annotator="a monocular depth network (MiDaS DPT)",
+        annotator_checkpoint="Intel/dpt-hybrid-midas",
         colours="Grey: white is near, black is far.",
         polarity="bright is near",
         palette="grey",
@@ -105,6 +129,7 @@ _TABLE = (
         kind="soft lines",
         checkpoint="lllyasviel/sd-controlnet-hed",
         annotator="holistically-nested edge detection (HEDdetector)",
+        annotator_checkpoint="lllyasviel/Annotators",
         colours="Soft white edges on black; grey says how sure the detector is.",
         polarity="bright is an edge",
         palette="grey",
@@ -122,6 +147,7 @@ _TABLE = (
         kind="lines",
         checkpoint="lllyasviel/sd-controlnet-mlsd",
         annotator="M-LSD (MLSDdetector), score and distance thresholds 0.1",
+        annotator_checkpoint="lllyasviel/Annotators",
         colours="White straight lines, one pixel wide, on black.",
         polarity="bright is a line",
         palette="black and white",
@@ -139,6 +165,7 @@ _TABLE = (
         kind="normals",
         checkpoint="lllyasviel/sd-controlnet-normal",
         annotator="Sobel gradients of a monocular depth map",
+        annotator_checkpoint="Intel/dpt-hybrid-midas",
         colours="Red is left, green is up, blue faces the viewer; 127 is zero.",
         polarity="blue is towards the viewer",
         channel_order="zyx",
@@ -157,6 +184,7 @@ _TABLE = (
         kind="skeleton",
         checkpoint="lllyasviel/sd-controlnet-openpose",
         annotator="OpenPose body (OpenposeDetector), 18 joints",
+        annotator_checkpoint="lllyasviel/Annotators",
         colours="A skeleton of 18 joints and 17 limbs in a fixed wheel of hues, on black.",
         polarity="bright is a joint or a limb",
         palette="18 hues",
@@ -177,6 +205,7 @@ _TABLE = (
         kind="lines",
         checkpoint="lllyasviel/sd-controlnet-scribble",
         annotator="a hand drawing, or soft edges thinned and thickened again",
+        annotator_checkpoint="lllyasviel/Annotators",
         colours="White strokes on black; nothing between.",
         polarity="bright is a stroke",
         palette="black and white",
@@ -194,6 +223,7 @@ _TABLE = (
         kind="labels",
         checkpoint="lllyasviel/sd-controlnet-seg",
         annotator="a segmenter trained on ADE20K (UperNet)",
+        annotator_checkpoint="openmmlab/upernet-convnext-small",
         colours="Flat colours of the 150 classes of ADE20K.",
         polarity="none: a colour is a class",
         palette="ADE20K",
@@ -218,3 +248,14 @@ def get_condition(name: str) -> Condition:
     if name not in CONDITIONS:
         raise ValueError(f"expected one of {', '.join(CONDITIONS)}; got {name!r}")
     return CONDITIONS[name]
+
+
+def get_model(name: str) -> Model:
+    """Return the model called `name`: "toybox" or "sd15".
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in MODELS:
+        raise ValueError(f"expected the model {' or '.join(MODELS)}; got {name!r}")
+    return MODELS[name]

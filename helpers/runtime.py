@@ -1,14 +1,18 @@
-"""What differs from machine to machine: versions, threads, import noise."""
+"""What differs from machine to machine: versions, devices, threads, noise of other packages."""
 
 import importlib.metadata
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    import torch
 
 # One thread: several runs at a time do not fight for the cores, and sums are added in one order,
 # so a picture has the same bits every time on one machine. Offline: a missing file fails at once,
@@ -18,6 +22,13 @@ OFFLINE_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+
+def default_device() -> "torch.device":
+    """Return the CUDA GPU if there is one, else the CPU."""
+    import torch  # here, because the number of threads is settled when torch is imported
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def dtype_argument(dtype: Any, *, diffusers_version: str | None = None) -> dict[str, Any]:
@@ -56,6 +67,23 @@ def conditioning_scale(scale: float | Sequence[float]) -> float | list[float]:
     if not math.isfinite(scale):
         raise ValueError(f"expected a finite conditioning scale, usually 0 to 2, got {scale}")
     return float(scale)
+
+
+@contextmanager
+def without_loading_bars() -> Iterator[None]:
+    """Hide the progress bars with which diffusers and transformers load local files."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    packages = (diffusers_logging, transformers_logging)
+    shown = [package for package in packages if package.is_progress_bar_enabled()]
+    for package in shown:
+        package.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for package in shown:
+            package.enable_progress_bar()
 
 
 def import_controlnet_aux() -> ModuleType:

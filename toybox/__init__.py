@@ -2,4 +2,6 @@
 
 world/   scenes, captions, photos and their exact truth
 gallery  the pictures of the front page
+annotators/  how the networks that read control images off photos are trained
+manifest the list of the weights, with their checksums
 """

@@ -29,14 +29,14 @@ def photo_sheet(*, rows: int = 8, columns: int = 8, size: int = 160) -> Image.Im
     """Return the photos of the first rows x columns scenes, side by side."""
     scenes = [sample_scene(seed) for seed in range(rows * columns)]
     photos = render(scenes, size=size, lines=False).photo.numpy()
-    return Image.fromarray(_tile(photos.reshape(rows, columns, size, size, 3)))
+    return Image.fromarray(tile(photos.reshape(rows, columns, size, size, 3)))
 
 
 def truth_sheet(*, seeds: tuple[int, ...] = (10, 23, 5, 11), size: int = 256) -> Image.Image:
     """Return a row for each scene, photo and control images, under the names of the columns."""
     views = render([sample_scene(seed) for seed in seeds], size=size)
     rows = [control_images(views, number) for number in range(len(seeds))]
-    tiles = _tile(np.array([list(row.values()) for row in rows]), gap=GAP)
+    tiles = tile(np.array([list(row.values()) for row in rows]), gap=GAP)
     sheet = Image.new("RGB", (tiles.shape[1], tiles.shape[0] + HEADER_HEIGHT), "white")
     sheet.paste(Image.fromarray(tiles), (0, HEADER_HEIGHT))
     draw = ImageDraw.Draw(sheet)
@@ -65,7 +65,7 @@ def control_images(views: Views, number: int) -> dict[str, NDArray[np.uint8]]:
     }
 
 
-def _tile(pictures: NDArray[np.uint8], *, gap: int = 0) -> NDArray[np.uint8]:
+def tile(pictures: NDArray[np.uint8], *, gap: int = 0) -> NDArray[np.uint8]:
     """Join pictures (rows, columns, height, width, 3), with white gaps between them."""
     padded = np.pad(pictures, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
     rows, columns, height, width, _ = padded.shape

@@ -1,0 +1,145 @@
+"""Models shaped like the toybox and like Stable Diffusion 1.5, with few and random weights.
+
+They are built in about a second and draw noise. What they are for: every call that the real
+weights meet (files, names, shapes, arguments) is met by these.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+    UniPCMultistepScheduler,
+)
+from transformers import CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from helpers.catalogue import BASE_MODEL, CONDITIONS
+from helpers.pipelines import CLIP_VOCABULARY
+from helpers.runtime import without_loading_bars
+from toybox.manifest import write_manifest
+from toybox.tokenizer import make_tokenizer
+
+LEVELS = 4
+CHANNELS = (8,) * LEVELS
+TEXT_SIZE = 8
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+COMMIT = "0" * 40
+
+
+def tiny_toybox(folder: Path) -> Path:
+    """Write a toybox of random weights, manifest included, and return its folder."""
+    torch.manual_seed(0)
+    unet = tiny_unet()
+    with without_loading_bars():
+        tiny_base(unet, make_tokenizer()).save_pretrained(folder / "base")
+    for name in CONDITIONS:
+        order = "bgr" if name == "normal" else "rgb"
+        tiny_controlnet(unet, order).save_pretrained(folder / "controlnet" / name)
+    write_manifest(folder, {"autoencoder": {"steps": 0}})
+    return folder
+
+
+def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
+    """Fill a cache of the hub with random weights under the names of the real repositories."""
+    torch.manual_seed(0)
+    unet = tiny_unet()
+    base = tiny_base(unet, _as_large_as_clip(make_tokenizer()))
+    base.scheduler = PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1)
+    base.register_modules(feature_extractor=CLIPImageProcessor())
+    snapshot = _cached(cache, BASE_MODEL)
+    with without_loading_bars():
+        base.save_pretrained(snapshot)
+    # The released folder has a safety checker of 1.2 GB, which must not be asked for.
+    index = json.loads((snapshot / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (snapshot / "model_index.json").write_text(json.dumps(index))
+    for name in conditions:
+        tiny_controlnet(unet, "rgb").save_pretrained(_cached(cache, CONDITIONS[name].checkpoint))
+
+
+def tiny_unet() -> UNet2DConditionModel:
+    """Return a UNet of four levels and two layers a block: 13 residuals, as in SD 1.5."""
+    return UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 2, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 2, "UpBlock2D"),
+        layers_per_block=2,
+        norm_num_groups=4,
+        cross_attention_dim=TEXT_SIZE,
+        attention_head_dim=2,
+    )
+
+
+def tiny_controlnet(unet: UNet2DConditionModel, channel_order: str) -> ControlNetModel:
+    """Return a ControlNet whose zero convolutions are not zero, so that it has an effect."""
+    net = ControlNetModel.from_unet(
+        unet,
+        controlnet_conditioning_channel_order=channel_order,
+        conditioning_embedding_out_channels=(4, 4, 4, 4),
+    )
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    # With the usual small weights nothing of the map would be left after all these layers.
+    hint = net.controlnet_cond_embedding
+    for layer in (hint.conv_in, *hint.blocks):
+        torch.nn.init.kaiming_normal_(layer.weight)
+    torch.nn.init.normal_(hint.conv_out.weight, std=2)
+    return net
+
+
+def tiny_base(unet: UNet2DConditionModel, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+    """Return the text-to-image pipeline round `unet`."""
+    autoencoder = AutoencoderKL(
+        block_out_channels=CHANNELS,
+        down_block_types=("DownEncoderBlock2D",) * LEVELS,
+        up_block_types=("UpDecoderBlock2D",) * LEVELS,
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+        sample_size=256,
+    )
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_SIZE,
+        intermediate_size=4 * TEXT_SIZE,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=UniPCMultistepScheduler(**NOISE, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _as_large_as_clip(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
+    """Add tokens that no text has, because the two models are told apart by their number."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    unused = {f"<{number}>": number for number in range(len(tokenizer), CLIP_VOCABULARY)}
+    merges = [tuple(pair) for pair in model["merges"]]
+    return CLIPTokenizer(
+        model["vocab"] | unused, merges, model_max_length=tokenizer.model_max_length
+    )
+
+
+def _cached(cache: Path, repository: str) -> Path:
+    """Return the folder in which the hub's cache keeps the files of a repository."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    return folder / "snapshots" / COMMIT

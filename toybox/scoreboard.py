@@ -1,0 +1,208 @@
+"""Measure how well the toybox follows its controls: python -m toybox.scoreboard [CONDITION ...]
+
+For each condition, pictures of held-out scenes are drawn from their caption and their true control
+image, the annotator reads them, and `helpers.scores` compares what it finds with what was wanted.
+Beside the score stand
+
+no control   the same captions and seeds with the control scaled to 0
+foreign      the same captions and seeds with the control image of the next scene
+ceiling      the true photo, sent through the autoencoder: no picture can be better than that
+
+and the gap closed = (score - foreign) / (ceiling - foreign) with a bootstrap interval. The numbers
+of every scene go to toybox/scores/CONDITION.json, and the table into README.md. Two CPU cores take
+some twenty minutes a condition, a GPU takes less than one.
+"""
+
+import argparse
+import json
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionControlNetPipeline
+from numpy.typing import NDArray
+
+from helpers.annotators import STROKE, Annotator, draw_control, load_annotator
+from helpers.catalogue import CONDITIONS, get_condition
+from helpers.conditions.normal import decode_normals, normal_map
+from helpers.pipelines import generate, load_pipeline
+from helpers.scores import SCORES, GapClosed, gap_closed
+from helpers.weights import TOYBOX_WEIGHTS
+from toybox.autoencoder import reconstruct
+from toybox.data import DEPTH_UNIT, SIZE
+from toybox.world import Scene, Views, render, sample_scene
+
+RESULTS = Path(__file__).resolve().parent / "scores"
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- scores: made by python -m toybox.scoreboard -->\n", "<!-- /scores -->\n"
+
+FIRST_SEED = 700_000
+"""Of the scenes that are scored; no training and no other measurement uses them."""
+
+SCENES = 128
+ROWS = ("score", "no_control", "foreign", "ceiling")
+
+
+def held_out_scenes(condition: str, number: int) -> list[Scene]:
+    """Return the first scenes from FIRST_SEED on; for openpose, those that have a figure."""
+    scenes = (sample_scene(seed) for seed in count(FIRST_SEED))
+    if condition == "openpose":
+        scenes = (s for s in scenes if any(one.kind == "figure" for one in s.objects))
+    return list(islice(scenes, number))
+
+
+def true_measurement(condition: str, views: Views, number: int, annotator: Annotator) -> NDArray:
+    """Return what a perfect annotator would read off a photo of the world.
+
+    Canny edges and soft edges are what their annotator makes of the photo: there is no other
+    truth. Normals are those of the recipe, from the true depth.
+    """
+    if condition in ("canny", "hed"):
+        return annotator(views.photo[number].cpu().numpy())
+    if condition == "scribble":
+        edges = views.edges[number].float()[None, None]
+        thick = torch.nn.functional.max_pool2d(edges, STROKE, stride=1, padding=STROKE // 2)
+        return thick[0, 0].bool().cpu().numpy()
+    if condition == "depth":
+        return 1 / views.depth[number].cpu().numpy()
+    if condition == "normal":
+        return decode_normals(normal_map(DEPTH_UNIT / views.depth[number].cpu().numpy()))
+    if condition == "mlsd":
+        return views.lines[number].cpu().numpy()
+    if condition == "openpose":
+        joints = views.joints[number].clone()
+        joints[~views.joints_visible[number]] = torch.nan
+        return joints.cpu().numpy()
+    return views.labels[number].byte().cpu().numpy()
+
+
+def measure(
+    condition: str,
+    *,
+    scenes: int = SCENES,
+    folder: Path = TOYBOX_WEIGHTS,
+    steps: int = 20,
+    batch: int = 8,
+) -> dict:
+    """Return the scores of a condition, for each scene, as the JSON file holds them."""
+    pipeline = load_pipeline(condition, folder=folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    annotator = load_annotator(condition, folder=folder)
+    chosen = held_out_scenes(condition, scenes)
+    views = render(chosen, size=SIZE, device=pipeline.device)
+    wanted = [true_measurement(condition, views, n, annotator) for n in range(scenes)]
+    controls = [draw_control(condition, one, SIZE, SIZE) for one in wanted]
+    captions = [scene.caption for scene in chosen]
+
+    def draw(images: list, scale: float) -> list[NDArray[np.uint8]]:
+        return draw_in_batches(
+            pipeline, captions, images, conditioning_scale=scale, steps=steps, batch=batch
+        )
+
+    pictures = {
+        "score": draw(controls, 1.0),
+        "no_control": draw(controls, 0.0),
+        "foreign": draw(controls[1:] + controls[:1], 1.0),
+        "ceiling": list(reconstruct(pipeline.vae, views.photo.cpu().numpy())),
+    }
+    score = SCORES[condition]
+    results = {
+        row: [score.measure(w, annotator(p)) for w, p in zip(wanted, pictures[row], strict=True)]
+        for row in ROWS
+    }
+    return {
+        "condition": condition,
+        "first_seed": FIRST_SEED,
+        "steps": steps,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "scenes": {
+            row: {key: [round(one[key], 5) for one in ones] for key in ones[0]}
+            for row, ones in results.items()
+        },
+    }
+
+
+def draw_in_batches(
+    pipeline: StableDiffusionControlNetPipeline,
+    captions: list[str],
+    images: list[NDArray[np.uint8]],
+    *,
+    batch: int,
+    **options: float,
+) -> list[NDArray[np.uint8]]:
+    """Draw a picture for each caption and control image, seeds 0, 1, 2, ..."""
+    pictures = []
+    for start in range(0, len(captions), batch):
+        part = slice(start, start + batch)
+        seeds = list(range(start, start + len(captions[part])))
+        result = generate(pipeline, captions[part], images[part], seed=seeds, **options)
+        pictures += result.pictures
+    return pictures
+
+
+def closed(result: dict) -> GapClosed:
+    """Return the gap that the headline score of a result closes."""
+    key = SCORES[result["condition"]].headline
+    scenes = {row: np.array(result["scenes"][row][key], float) for row in ROWS}
+    return gap_closed(scenes["score"], scenes["foreign"], scenes["ceiling"])
+
+
+def table(folder: Path = RESULTS) -> str:
+    """Return the scoreboard as Markdown, from the JSON files."""
+    lines = [
+        "| condition | score | no control | foreign | with control | ceiling | gap closed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in CONDITIONS:
+        result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        score, gap = SCORES[name], closed(result)
+        digits = 1 if score.unit == "degrees" else 3
+        mean = {
+            row: f"{np.nanmean(np.array(result['scenes'][row][score.headline], float)):.{digits}f}"
+            for row in ROWS
+        }
+        arrow = "↑" if score.better == "higher" else "↓"
+        lines.append(
+            f"| {name} | {score.name} {arrow} | {mean['no_control']} | {mean['foreign']} "
+            f"| **{mean['score']}** | {mean['ceiling']} "
+            f"| **{gap.share:.2f}** ({gap.low:.2f} to {gap.high:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str, folder: Path = RESULTS) -> str:
+    """Return the text of README.md with its scoreboard replaced."""
+    before, rest = readme.split(BEGIN)
+    return before + BEGIN + "\n" + table(folder) + "\n" + END + rest.split(END)[1]
+
+
+def main() -> None:
+    """Measure the named conditions, all if none is named, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("conditions", nargs="*", default=list(CONDITIONS))
+    parser.add_argument("--scenes", type=int, default=SCENES)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--weights", type=Path, default=TOYBOX_WEIGHTS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.conditions:
+        result = measure(
+            get_condition(name).name,
+            scenes=options.scenes,
+            folder=options.weights,
+            steps=options.steps,
+            batch=options.batch,
+        )
+        (options.out / f"{name}.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+        gap = closed(result)
+        print(f"{name}: gap closed {gap.share:.3f} ({gap.low:.3f} to {gap.high:.3f})", flush=True)
+    if options.out == RESULTS:
+        text = with_table(README.read_text(encoding="utf-8"))
+        README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
