@@ -55,6 +55,8 @@ NOTHING = 30
 MISTAKES = 20
 """Kinds of mistakes that are listed, the most frequent first."""
 
+BATCH = 64
+"""Scenes drawn at a time, and pictures generated at a time on a GPU."""
 
 ROWS = ("objects", "wall", "floor", "rug", "floor_kind")
 """The shares that are printed."""
@@ -126,12 +128,14 @@ def make_references(
     seeds: Sequence[int] = REFERENCE_SEEDS, *, examples: int = EXAMPLES, size: int = SIZE
 ) -> References:
     """Draw scenes and note what their things look like: some 300 scenes with the defaults."""
-    found = defaultdict(list)
-    for scene in tqdm(choose_scenes(seeds, examples), desc="references", leave=False):
-        views = render(scene, size=size, lines=False, device=default_device())
-        photo = views.photo[0].cpu().numpy()
-        for region in regions_of([scene], views)[0]:
-            found[region.thing].append((region.name, look(photo, region.mask)))
+    chosen, found = choose_scenes(seeds, examples), defaultdict(list)
+    for start in tqdm(range(0, len(chosen), BATCH), desc="references", leave=False):
+        scenes = chosen[start : start + BATCH]
+        views = render(scenes, size=size, lines=False, device=default_device())
+        photos = views.photo.cpu().numpy()
+        for photo, regions in zip(photos, regions_of(scenes, views), strict=True):
+            for region in regions:
+                found[region.thing].append((region.name, look(photo, region.mask)))
     return {
         thing: ([name for name, _ in pairs], np.stack([one for _, one in pairs]))
         for thing, pairs in found.items()
@@ -215,7 +219,7 @@ def generate_all(
     controls: Sequence[Picture],
 ) -> list[Picture]:
     """Generate a picture for each caption, seeds 0, 1, 2, ..."""
-    batch = 64 if pipeline.device.type == "cuda" else 8
+    batch = BATCH if pipeline.device.type == "cuda" else 8
     pictures = []
     for start in tqdm(range(0, len(captions), batch), desc="pictures", leave=False):
         part = slice(start, start + batch)
@@ -249,7 +253,7 @@ def measure(
 
 def main() -> None:
     """Measure, print the main shares, and write all of them to toybox/scores/colours.json."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("?")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition(" python")[0])
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--condition", choices=list(CONDITIONS), default="seg")
     parser.add_argument("--weights", type=Path, default=TOYBOX_WEIGHTS)

@@ -68,6 +68,7 @@ _CONTROLS = {
 }
 _ARRAYS = {"photo": (np.uint8, (SIZE, SIZE, 3))} | _TRUTH | _CONTROLS
 _CHUNK = 512  # scenes sampled, drawn and written together
+_CHUNKS_TO_COMPILE = 40  # a GPU draws eight times as fast when compiled, which takes a minute
 
 
 def open_data(folder: Path, *names: str) -> dict[str, NDArray]:
@@ -189,13 +190,14 @@ def _draw_shard(
     """Draw one GPU's scenes. Sampling and control images run in `workers` other processes."""
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS}
     writing = []
+    compiled = len(chunks) >= _CHUNKS_TO_COMPILE
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_one_thread) as pool:
         sampling = [pool.submit(_sample, first_seed, chunk) for chunk in chunks]
         for chunk, sampled in zip(tqdm(chunks, desc=device, unit="chunk"), sampling, strict=True):
             scenes = sampled.result()
             truth = chunk.stop <= with_truth
-            views = render(scenes, size=SIZE, device=device, lines=truth, compile=len(chunks) > 1)
+            views = render(scenes, size=SIZE, device=device, lines=truth, compile=compiled)
             arrays["photo"][chunk.start : chunk.stop] = views.photo.cpu().numpy()
             captions = np.array([scene.caption for scene in scenes])
             np.save(folder / f"caption-{chunk.start:09d}.npy", captions)

@@ -153,7 +153,10 @@ def train(
         fused=on_gpu,
     )
     average = EMAModel(weights, decay=plan.average, foreach=True)
-    prepared, optimizer = accelerator.prepare(module, optimizer)
+    # For evaluation: with mixed precision, but without a wrapper for several GPUs, which cannot be
+    # recorded; `_average_gradients` is all that it would do.
+    prepared = accelerator.prepare_model(module, evaluation_mode=True)
+    optimizer = accelerator.prepare_optimizer(optimizer)
     progress = _Progress()
     accelerator.register_for_checkpointing(average, progress)
     if (folder / "state").is_dir():
@@ -168,7 +171,7 @@ def train(
         accelerator.backward(loss)
         return loss.detach(), values
 
-    recorded = on_gpu and processes == 1 and not options.no_graph
+    recorded = on_gpu and not options.no_graph
     if recorded:
         differentiate = _record(differentiate, generator, optimizer)
     began, timed_from = time.monotonic(), 0.0
@@ -182,6 +185,8 @@ def train(
             group["lr"] = plan.learning_rate * plan.rate(step)
         generator.manual_seed(((options.seed << 32) + step) * processes + rank)
         loss, values = differentiate()
+        if processes > 1:
+            _average_gradients(weights)
         accelerator.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         if not recorded:  # a recorded backward overwrites the gradients
@@ -261,7 +266,8 @@ def _record(
     optimizer.zero_grad(set_to_none=True)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    # Threads that watch over several GPUs may go on asking theirs how far it is.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         outcome = differentiate()
 
     def replay() -> tuple[Tensor, dict[str, Tensor]]:
@@ -269,6 +275,16 @@ def _record(
         return outcome
 
     return replay
+
+
+def _average_gradients(weights: list[nn.Parameter]) -> None:
+    """Give every process the mean of all gradients, sent as one piece."""
+    gradients = [weight.grad for weight in weights]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat, torch.distributed.ReduceOp.AVG)
+    pieces = flat.split([gradient.numel() for gradient in gradients])
+    means = [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)]
+    torch._foreach_copy_(gradients, means)
 
 
 class _Progress:
