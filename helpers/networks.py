@@ -59,12 +59,12 @@ def load_hed_network(path: Path) -> nn.Module:
         FileNotFoundError: nothing lies at `path`.
         ValueError: the file is damaged, or holds the weights of another network.
     """
-    return _load(new_hed_network(), path)
+    return load_weights(new_hed_network(), path)
 
 
 def load_mlsd_network(path: Path) -> nn.Module:
     """Load the weights of `new_mlsd_network`; all else as in `load_hed_network`."""
-    return _load(new_mlsd_network(), path)
+    return load_weights(new_mlsd_network(), path)
 
 
 def save_network(network: nn.Module, path: Path) -> None:
@@ -85,7 +85,8 @@ def save_network(network: nn.Module, path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
 
 
-def _load(network: nn.Module, path: Path) -> nn.Module:
+def load_weights(network: nn.Module, path: Path) -> nn.Module:
+    """Load a safetensors file into a network and return it; errors as in `load_hed_network`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(

@@ -133,6 +133,8 @@ def load_pipeline(
             raise
         raise FileNotFoundError(_not_loaded([base, *checkpoints], error)) from error
     pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
+    for net in nets:
+        _remember_control(net.controlnet_cond_embedding)
     return pipeline.to(place)
 
 
@@ -254,6 +256,31 @@ def unknown_words(tokenizer: CLIPTokenizer, text: str) -> list[str]:
 def _is_one_token(tokenizer: CLIPTokenizer, word: str) -> bool:
     tokens = tokenizer.tokenize(word)
     return len(tokens) == 1 and tokens[0] != tokenizer.unk_token
+
+
+def _remember_control(embedding: torch.nn.Module) -> None:
+    """Let the first layers of a ControlNet, which see nothing but the control image, work once.
+
+    diffusers calls them at each step with the same image; the answer is the same to the bit.
+    """
+    compute = embedding.forward
+    last: list[torch.Tensor] = []
+
+    def remembered(conditioning: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return compute(conditioning)
+        if not last or not _same(last[0], conditioning):
+            last[:] = [conditioning, compute(conditioning)]
+        return last[1]
+
+    embedding.forward = remembered
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one is other or (
+        (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+        and torch.equal(one, other)
+    )
 
 
 def _sources(model: Model, conditions: list[Condition], folder: Path) -> tuple[str, list[str]]:

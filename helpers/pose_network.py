@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helpers.conditions.openpose_decode import STRIDE, _map_shape, _network_size
+from helpers.conditions.openpose_decode import STRIDE, map_shape, network_size
 from helpers.conditions.skeleton import JOINTS, LIMBS
 from helpers.images import to_rgb
-from helpers.networks import _load
+from helpers.networks import load_weights
 
 HEATMAPS, FIELDS = len(JOINTS) + 1, 2 * len(LIMBS)
 """Channels of the two answers: joints and background, and x and y for each limb."""
@@ -118,7 +118,7 @@ def load_pose_network(path: Path) -> PoseNetwork:
         FileNotFoundError: nothing lies at `path`.
         ValueError: the file is damaged, or holds the weights of another network.
     """
-    return _load(PoseNetwork().eval(), path)
+    return load_weights(PoseNetwork().eval(), path)
 
 
 @torch.no_grad()
@@ -143,8 +143,8 @@ def pose_maps(
     """
     picture = to_rgb(photo, name="photo")
     height, width = picture.shape[:2]
-    cells = _map_shape(rows, (height, width))
-    seen_height, seen_width = _network_size(rows, (height, width))
+    cells = map_shape(rows, (height, width))
+    seen_height, seen_width = network_size(rows, (height, width))
     how = cv2.INTER_AREA if seen_height < height else cv2.INTER_LANCZOS4
     seen = cv2.resize(picture[:, :, ::-1], (seen_width, seen_height), interpolation=how)
     padded = np.full((STRIDE * cells[0], STRIDE * cells[1], 3), GREY, np.uint8)

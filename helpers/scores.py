@@ -33,10 +33,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from helpers.conditions.depth import depth_image
-from helpers.conditions.mlsd import Lines, _lengths, _to_lines
+from helpers.conditions.mlsd import Lines, line_lengths, to_lines
 from helpers.conditions.normal import Normals, angles_between
 from helpers.conditions.openpose import to_people
-from helpers.conditions.seg import Labels, _to_labels
+from helpers.conditions.seg import Labels, to_labels
 from helpers.conditions.skeleton import JOINTS
 from helpers.images import to_map
 from helpers.knobs import check_numbers
@@ -328,7 +328,7 @@ def lines_matched(
             "expected an angle above 0 to 90 degrees and a distance above 0 pixels, "
             f"got {angle} and {distance}; equal lines differ by the rounding of their numbers"
         )
-    asked, shown = (_without_points(_to_lines(lines)) for lines in (wanted, found))
+    asked, shown = (_without_points(to_lines(lines)) for lines in (wanted, found))
     if not (len(asked) and len(shown)):
         return dict.fromkeys(("f1", "precision", "recall"), float(len(asked) == len(shown)))
     precision = _covered_share(shown, asked, angle=angle, distance=distance)
@@ -338,13 +338,13 @@ def lines_matched(
 
 def _without_points(lines: Lines) -> NDArray[np.float64]:
     """Leave out what is too short to have a direction."""
-    return lines[_lengths(lines) > 1e-3].astype(np.float64)
+    return lines[line_lengths(lines) > 1e-3].astype(np.float64)
 
 
 def _covered_share(lines: Lines, others: Lines, *, angle: float, distance: float) -> float:
     """Return the share of the length of all lines that is covered by `others`."""
     directions, other_directions = _directions(lines), _directions(others)
-    lengths = _lengths(lines)
+    lengths = line_lengths(lines)
     covered = []
     for line, direction, length in zip(lines, directions, lengths, strict=True):
         turn = np.abs(direction - other_directions)
@@ -460,7 +460,7 @@ def mean_iou(wanted: Labels, found: Labels) -> float:
     Returns:
         0 to 1.
     """
-    w, f = _to_labels(wanted), _to_labels(found)
+    w, f = to_labels(wanted), to_labels(found)
     _check_same_shape(wanted, found)
     ious = [
         np.count_nonzero((w == label) & (f == label))

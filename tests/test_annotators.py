@@ -119,7 +119,7 @@ def test_straight_lines_come_in_pixels_of_the_photo(weights, monkeypatch):
     monkeypatch.setattr("helpers.annotators.detect_lines_mlsd", find)
     annotate = load_annotator("mlsd", folder=weights, device="cpu")
     assert annotate(np.zeros((300, 420, 3), np.uint8)).tolist() == [[0, 0, 420, 300]]
-    assert seen == [(256, 384, 3)]
+    assert seen == [(512, 704, 3)]
 
 
 def test_canny_needs_no_weights(photo, tmp_path):
@@ -218,7 +218,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
     def snapshot(name):
-        folder = tiny_models._cached(tmp_path, CONDITIONS[name].annotator_checkpoint)
+        folder = tiny_models.cached_repository(tmp_path, CONDITIONS[name].annotator_checkpoint)
         folder.mkdir(parents=True)
         return folder
 

@@ -51,7 +51,7 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
     base = tiny_base(unet, _as_large_as_clip(make_tokenizer()))
     base.scheduler = PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1)
     base.register_modules(feature_extractor=CLIPImageProcessor())
-    snapshot = _cached(cache, BASE_MODEL)
+    snapshot = cached_repository(cache, BASE_MODEL)
     with without_loading_bars():
         base.save_pretrained(snapshot)
     # The released folder has a safety checker of 1.2 GB, which must not be asked for.
@@ -59,7 +59,9 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
     index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     (snapshot / "model_index.json").write_text(json.dumps(index))
     for name in conditions:
-        tiny_controlnet(unet, "rgb").save_pretrained(_cached(cache, CONDITIONS[name].checkpoint))
+        tiny_controlnet(unet, "rgb").save_pretrained(
+            cached_repository(cache, CONDITIONS[name].checkpoint)
+        )
 
 
 def tiny_unet() -> UNet2DConditionModel:
@@ -137,7 +139,7 @@ def _as_large_as_clip(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
     )
 
 
-def _cached(cache: Path, repository: str) -> Path:
+def cached_repository(cache: Path, repository: str) -> Path:
     """Return the folder in which the hub's cache keeps the files of a repository."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True)

@@ -74,6 +74,8 @@ _CHUNKS_TO_COMPILE = 40  # a GPU draws eight times as fast when compiled, which 
 def open_data(folder: Path, *names: str) -> dict[str, NDArray]:
     """Map the named arrays of a data folder into memory, without reading them.
 
+    Where there are more photos than scenes with truth, only scenes that have all that is named.
+
     Raises:
         FileNotFoundError: an array is not there; the message says how to make it.
     """
@@ -84,7 +86,9 @@ def open_data(folder: Path, *names: str) -> dict[str, NDArray]:
                 f"make it with `python -m toybox.data {folder} --scenes 1024`"
             )
     # Copy on write: torch warns about arrays that cannot be written to.
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
+    scenes = min(len(array) for array in arrays.values())
+    return {name: array[:scenes] for name, array in arrays.items()}
 
 
 def load_data(folder: Path, *names: str, device: torch.device) -> dict[str, torch.Tensor]:

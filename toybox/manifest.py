@@ -84,14 +84,21 @@ def write_manifest(folder: Path, parts: dict[str, dict]) -> Path:
 
 
 def read_parts(runs: Path) -> dict[str, dict]:
-    """Return the facts in every part.json below `runs`, by the run's folder below it."""
+    """Return the facts in every part.json below `runs`, by the run's folder below it.
+
+    Where the run left scores.json beside it, that is among the facts as "scores".
+    """
     files = sorted(runs.rglob("part.json"))
     if not files:
         raise FileNotFoundError(f"{runs}: expected runs with a part.json, found none; train first")
-    return {
-        path.parent.relative_to(runs).as_posix(): json.loads(path.read_text(encoding="utf-8"))
-        for path in files
-    }
+    parts = {}
+    for path in files:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        scores = path.with_name("scores.json")
+        if scores.is_file():
+            facts["scores"] = json.loads(scores.read_text(encoding="utf-8"))
+        parts[path.parent.relative_to(runs).as_posix()] = facts
+    return parts
 
 
 def _check_bytes(path: Path, size: int, largest: int) -> None:

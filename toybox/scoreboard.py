@@ -5,7 +5,7 @@ image, the annotator reads them, and `helpers.scores` compares what it finds wit
 Beside the score stand
 
 no control   the same captions and seeds with the control scaled to 0
-foreign      the same captions and seeds with the control image of the next scene
+foreign      the picture that was drawn from the control image of the next scene
 ceiling      the true photo, sent through the autoencoder: no picture can be better than that
 
 and the gap closed = (score - foreign) / (ceiling - foreign) with a bootstrap interval. The numbers
@@ -100,10 +100,11 @@ def measure(
             pipeline, captions, images, conditioning_scale=scale, steps=steps, batch=batch
         )
 
+    drawn = draw(controls, 1.0)
     pictures = {
-        "score": draw(controls, 1.0),
+        "score": drawn,
         "no_control": draw(controls, 0.0),
-        "foreign": draw(controls[1:] + controls[:1], 1.0),
+        "foreign": drawn[1:] + drawn[:1],
         "ceiling": list(reconstruct(pipeline.vae, views.photo.cpu().numpy())),
     }
     score = SCORES[condition]

@@ -48,7 +48,7 @@ from toybox.training import (
 
 PLAN = Plan(steps=5000, batch=512, learning_rate=8e-4, warm_up=500, average=0.9995)
 
-CHANNELS = (64, 96, 96, 96)
+CHANNELS = (96, 96, 96, 64)
 TEXT_WIDTH = 128
 NO_CAPTION = 0.1
 """Share of the samples that are learnt without their caption."""
@@ -238,6 +238,8 @@ def main() -> None:
     photos, captions = held_out["photo"][:count], [str(c) for c in held_out["caption"][:count]]
 
     def make_module(device: torch.device, batch: int) -> nn.Module:
+        # ControlNets are trained side by side; none of them has to encode photos any more.
+        cache_latents(options.held_out, options.out / "autoencoder", device)
         data = load_diffusion_data(options.data, options.out, device)
         return TextToImageLoss(new_text_encoder(len(make_tokenizer())), new_unet(), data, batch)
 

@@ -82,6 +82,9 @@ def read_options(
     parser.add_argument("--minutes", type=float, help="plan as many steps as fit into this time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-graph", action="store_true", help="no CUDA graph on a GPU")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile: minutes at first, then twice as fast"
+    )
     parser.add_argument("--smoke", action="store_true", help="a few steps, to see that it runs")
     for name, default in more.items():
         flag = f"--{name.replace('_', '-')}"
@@ -153,6 +156,8 @@ def train(
         fused=on_gpu,
     )
     average = EMAModel(weights, decay=plan.average, foreach=True)
+    if options.compile:
+        module.compile()
     # For evaluation: with mixed precision, but without a wrapper for several GPUs, which cannot be
     # recorded; `_average_gradients` is all that it would do.
     prepared = accelerator.prepare_model(module, evaluation_mode=True)
@@ -230,7 +235,7 @@ def train(
     if log:
         if measure:
             log.measured = measure(module, progress.step)
-            log.write(progress.step, float("nan"), 0.0, progress.seconds, {})
+            log.write(progress.step, mean, 0.0, progress.seconds, {})
         if sheet:
             sheet(module).save(folder / "sheet.png")
         facts = {

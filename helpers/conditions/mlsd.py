@@ -66,7 +66,7 @@ def detect_lines_lsd(photo: Image.Image | NDArray, *, min_length: float = 20) ->
     _check_at_least_zero(min_length=min_length)
     found = cv2.createLineSegmentDetector().detect(to_grey(photo, name="photo"))[0]
     lines = np.empty((0, 4), np.float32) if found is None else found.reshape(-1, 4)
-    return lines[_lengths(lines) >= min_length]
+    return lines[line_lengths(lines) >= min_length]
 
 
 def detect_lines_mlsd(
@@ -154,7 +154,7 @@ def decode_tri_points(
     best = np.argsort(-peak_scores, axis=None, kind="stable")[:top_k]
     y, x = np.unravel_index(best, scores.shape)
     lines = (np.stack([x, y, x, y]) + displacements[:, y, x]).T
-    return lines[(peak_scores[y, x] > min_score) & (_lengths(lines) > min_length)]
+    return lines[(peak_scores[y, x] > min_score) & (line_lengths(lines) > min_length)]
 
 
 def encode_tri_points(
@@ -175,7 +175,7 @@ def encode_tri_points(
         ValueError: the middle of a line lies outside the maps.
     """
     check_size(height, width)
-    lines = _to_lines(lines)
+    lines = to_lines(lines)
     x, y = np.rint((lines[:, :2] + lines[:, 2:]) / 2).astype(int).T
     if not ((x >= 0) & (x < width) & (y >= 0) & (y < height)).all():
         raise ValueError(
@@ -214,16 +214,18 @@ def draw_lines(lines: Lines, height: int, width: int) -> Picture:
     """
     check_size(height, width)
     control_image = np.zeros((height, width, 3), np.uint8)
-    for x0, y0, x1, y1 in _to_lines(lines).astype(int).tolist():
+    for x0, y0, x1, y1 in to_lines(lines).astype(int).tolist():
         cv2.line(control_image, (x0, y0), (x1, y1), (255, 255, 255), thickness=1)
     return control_image
 
 
-def _lengths(lines: Lines) -> NDArray[np.floating]:
+def line_lengths(lines: Lines) -> NDArray[np.floating]:
+    """Return the length of each line in pixels, shape (L,)."""
     return np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1])
 
 
-def _to_lines(lines: Lines) -> Lines:
+def to_lines(lines: Lines) -> Lines:
+    """Check lines, rows x0, y0, x1, y1 of finite numbers, and return them unchanged."""
     if not isinstance(lines, np.ndarray) or lines.dtype.kind not in "iuf":
         got = lines.dtype if isinstance(lines, np.ndarray) else type(lines).__name__
         raise TypeError(f"lines: expected a NumPy array of numbers, got {got}")

@@ -92,8 +92,8 @@ def maps_from_people(
             "expected rows, sigma and half_width above 0, "
             f"got {rows}, {sigma} and {half_width}; all three are in cells"
         )
-    shape = _map_shape(rows, (height, width))
-    seen_height, seen_width = _network_size(rows, (height, width))
+    shape = map_shape(rows, (height, width))
+    seen_height, seen_width = network_size(rows, (height, width))
     cells_per_pixel = np.array([seen_width / width, seen_height / height]) / STRIDE
     cells = (joints + 0.5) * cells_per_pixel - 0.5  # centres lie half a unit from the edges
     bells = [_highest_bell(_seen(cells[:, j]), shape, sigma) for j in range(len(JOINTS))]
@@ -325,20 +325,20 @@ class Resampling:
 @lru_cache(maxsize=8)
 def _resampling(cells: tuple[int, int], size: tuple[int, int]) -> tuple[Resampling, Resampling]:
     """The map to the picture's size, and the same followed by a Gaussian of 3 pixels."""
-    expected = _map_shape(cells[0], size)
+    expected = map_shape(cells[0], size)
     if cells != expected:
         raise ValueError(
             f"size: a picture of {size[1]} x {size[0]} has maps of {expected[0]} rows and "
             f"{expected[1]} columns, got {cells}; give (height, width) of the picture that the "
             "network saw"
         )
-    network_size = _network_size(cells[0], size)
+    network_input = network_size(cells[0], size)
     # Seen from the released code: Lanczos where the picture is larger than the network's input,
     # averages where it is smaller.
-    how = cv2.INTER_LANCZOS4 if sum(size) >= sum(network_size) else cv2.INTER_AREA
+    how = cv2.INTER_LANCZOS4 if sum(size) >= sum(network_input) else cv2.INTER_AREA
     plain = [
         _resize_operator(count, seen, side, how)
-        for count, seen, side in zip(cells, network_size, size, strict=True)
+        for count, seen, side in zip(cells, network_input, size, strict=True)
     ]
     smooth = [gaussian_filter1d(operator, sigma=3, axis=0) for operator in plain]
     return (
@@ -411,16 +411,16 @@ def _seen(rows: NDArray) -> NDArray:
     return rows[~np.isnan(rows).any(axis=1)]
 
 
-def _network_size(rows: int, size: tuple[int, int]) -> tuple[int, int]:
+def network_size(rows: int, size: tuple[int, int]) -> tuple[int, int]:
     """Height and width, before padding, at which the network saw the picture."""
     scale = STRIDE * rows / size[0]
     # Cut, not rounded, as the released code does: 700 * (184 / 700) may be one pixel short.
     return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
 
-def _map_shape(rows: int, size: tuple[int, int]) -> tuple[int, int]:
+def map_shape(rows: int, size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the maps of a picture."""
-    columns = math.ceil(_network_size(rows, size)[1] / STRIDE)
+    columns = math.ceil(network_size(rows, size)[1] / STRIDE)
     if max(rows, columns) > MAX_SIDE // STRIDE:
         raise ValueError(
             f"expected maps of at most {MAX_SIDE // STRIDE} cells a side, got {rows} x {columns} "

@@ -43,7 +43,7 @@ def labels_to_colours(labels: Labels) -> Picture:
         TypeError: the labels are not whole numbers.
         ValueError: wrong shape, no pixels, or a number that is no class.
     """
-    return PALETTE[_to_labels(labels)]
+    return PALETTE[to_labels(labels)]
 
 
 def colours_to_labels(
@@ -118,7 +118,7 @@ def legend(labels: Labels) -> list[LegendEntry]:
     Returns:
         One (name, colour, share) for each class that occurs; the shares add up to 1.
     """
-    labels = _to_labels(labels)
+    labels = to_labels(labels)
     counts = np.bincount(labels.ravel(), minlength=len(CLASSES))
     order = np.argsort(-counts, kind="stable")
     return [
@@ -143,7 +143,8 @@ def _squared_distances(colours: NDArray[np.integer]) -> NDArray[np.float32]:
     return (c**2).sum(axis=1)[:, None] - 2 * c @ p.T + (p**2).sum(axis=1)
 
 
-def _to_labels(labels: Labels) -> Labels:
+def to_labels(labels: Labels) -> Labels:
+    """Check a map of ADE20K classes from 0 to 149, shape (H, W), and return it unchanged."""
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         got = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
         raise TypeError(f"labels: expected a NumPy array of whole numbers, got {got}")
