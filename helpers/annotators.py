@@ -102,6 +102,7 @@ def load_annotator(
         return _canny
     place = torch.device(device or default_device())
     if not kind.on_hub:
+        folder = Path(folder)
         verify_weights(PARTS[row.name], folder=folder)
         return _LOADERS[row.name](folder / PARTS[row.name], kind, place)
     try:

@@ -6,8 +6,8 @@ lines; only names and sizes differ, and those stand in the catalogue.
 
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -108,7 +108,7 @@ def load_pipeline(
     kind = get_model(model)
     place = torch.device(device or runtime.default_device())
     precision = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
-    base, checkpoints = _sources(kind, conditions, folder)
+    base, checkpoints = _sources(kind, conditions, Path(folder))
     options = {
         "use_safetensors": True,
         "local_files_only": not kind.on_hub or is_offline_mode(),
@@ -133,8 +133,6 @@ def load_pipeline(
             raise
         raise FileNotFoundError(_not_loaded([base, *checkpoints], error)) from error
     pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
-    for net in nets:
-        _remember_control(net.controlnet_cond_embedding)
     return pipeline.to(place)
 
 
@@ -200,18 +198,19 @@ def generate(
     _warn_of_unknown_words(pipeline, prompts + negatives)
     seeds = [int(one) for one in _spread(seeds, count)]
     start = time.perf_counter()
-    output = pipeline(
-        _spread(prompts, count),
-        image=_spread(controls, count),
-        negative_prompt=_spread(negatives, count),
-        generator=[torch.Generator().manual_seed(one) for one in seeds],
-        num_inference_steps=int(steps),
-        guidance_scale=guidance_scale,
-        controlnet_conditioning_scale=scales,
-        control_guidance_start=control_start,
-        control_guidance_end=control_end,
-        output_type="np",
-    )
+    with _control_read_once(pipeline):
+        output = pipeline(
+            _spread(prompts, count),
+            image=_spread(controls, count),
+            negative_prompt=_spread(negatives, count),
+            generator=[torch.Generator().manual_seed(one) for one in seeds],
+            num_inference_steps=int(steps),
+            guidance_scale=guidance_scale,
+            controlnet_conditioning_scale=scales,
+            control_guidance_start=control_start,
+            control_guidance_end=control_end,
+            output_type="np",
+        )
     seconds = time.perf_counter() - start
     settings = {
         "prompt": prompt,
@@ -258,29 +257,32 @@ def _is_one_token(tokenizer: CLIPTokenizer, word: str) -> bool:
     return len(tokens) == 1 and tokens[0] != tokenizer.unk_token
 
 
-def _remember_control(embedding: torch.nn.Module) -> None:
-    """Let the first layers of a ControlNet, which see nothing but the control image, work once.
+@contextmanager
+def _control_read_once(pipeline: StableDiffusionControlNetPipeline) -> Iterator[None]:
+    """Let the first layers of a ControlNet, which see the control image alone, work once a call.
 
-    diffusers calls them at each step with the same image; the answer is the same to the bit.
+    diffusers asks them at every step for the same image; the answer is the same to the bit.
     """
-    compute = embedding.forward
-    last: list[torch.Tensor] = []
+    nets = getattr(pipeline.controlnet, "nets", [pipeline.controlnet])
+    embeddings = [net.controlnet_cond_embedding for net in nets]
+    for embedding in embeddings:
+        embedding.forward = _once(embedding.forward)
+    try:
+        yield
+    finally:
+        for embedding in embeddings:
+            del embedding.forward  # that of its class is in force again
+
+
+def _once(compute: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
+    answers: list[torch.Tensor] = []
 
     def remembered(conditioning: torch.Tensor) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            return compute(conditioning)
-        if not last or not _same(last[0], conditioning):
-            last[:] = [conditioning, compute(conditioning)]
-        return last[1]
+        if not answers:
+            answers.append(compute(conditioning))
+        return answers[0]
 
-    embedding.forward = remembered
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one is other or (
-        (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
-        and torch.equal(one, other)
-    )
+    return remembered
 
 
 def _sources(model: Model, conditions: list[Condition], folder: Path) -> tuple[str, list[str]]:

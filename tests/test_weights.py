@@ -16,6 +16,7 @@ def folder(tmp_path):
         path = weights / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode() * 1000)
+    (weights / "base/config.json").write_text(json.dumps({"name": "base" * 4000}))
     write_manifest(weights, {"base": {"steps": 3}})
     return weights
 
@@ -126,6 +127,26 @@ def test_the_command_takes_facts_from_the_runs_and_keeps_the_others(folder, tmp_
     assert "3 files, 0.1 MB" in capsys.readouterr().out
     manifest.main([], folder=folder)
     assert read_manifest(folder)["parts"] == facts
+
+
+def test_results_of_runs_are_collected_without_the_paths_they_were_loaded_from(folder, tmp_path):
+    run = tmp_path / "runs" / "controlnet-canny"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"_name_or_path": "/somewhere", "width": 3}))
+    (run / "diffusion_pytorch_model.safetensors").write_bytes(b"weights")
+    (run / "sheet.png").write_bytes(b"not a weight")
+    (run / "part.json").write_text(json.dumps({"steps": 7}))
+    (run / "scores.json").write_text(json.dumps({"f1": 0.5}))
+    manifest.main([str(tmp_path / "runs")], folder=folder)
+    there = folder / "controlnet/canny"
+    assert json.loads((there / "config.json").read_text()) == {"width": 3}
+    assert sorted(path.name for path in there.iterdir()) == [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    ]
+    facts = {"steps": 7, "scores": {"f1": 0.5}}
+    assert read_manifest(folder)["parts"]["controlnet-canny"] == facts
+    verify_weights(folder=folder)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from toybox.data import FIRST_TRAINING_SEED, SIZE, load_data, open_data
+from toybox.data import FIRST_HELD_OUT_SEED, SIZE, load_data, open_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
 from toybox.world import render, sample_scene
@@ -30,7 +30,6 @@ and makes the decoder forgive small errors. With 1e-6 from the first call on, on
 channels of the latents stayed empty."""
 
 HELD_OUT_SCENES = 256
-_FIRST_HELD_OUT_SEED = FIRST_TRAINING_SEED // 2
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -103,14 +102,17 @@ def reconstruct(autoencoder: AutoencoderKL, photos: np.ndarray, *, batch: int = 
 
 
 def psnr(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the peak signal-to-noise ratio of each picture in dB, shape (N,)."""
+    """Return the peak signal-to-noise ratio of each picture in dB, shape (N,).
+
+    No two pictures may be equal: their ratio is infinite.
+    """
     error = (found.astype(np.float64) - wanted) ** 2
     return 10 * np.log10(255**2 / error.mean(axis=(1, 2, 3)))
 
 
 def held_out_photos(count: int) -> np.ndarray:
     """Draw `count` photos that no training has seen, (count, 256, 256, 3) uint8."""
-    seeds = range(_FIRST_HELD_OUT_SEED, _FIRST_HELD_OUT_SEED + count)
+    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + count)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scenes = [sample_scene(seed) for seed in seeds]
     return render(scenes, size=SIZE, lines=False, device=device).photo.cpu().numpy()

@@ -36,7 +36,6 @@ from toybox.text_to_image import (
     load_diffusion_data,
 )
 from toybox.training import (
-    RUNS,
     Plan,
     adapt,
     draw_numbers,
@@ -74,7 +73,7 @@ def control_images(condition: str, source: Tensor, hed: nn.Module | None = None)
     if condition == "depth":
         inverse = 1 / source
         least, most = inverse.amin((1, 2), keepdim=True), inverse.amax((1, 2), keepdim=True)
-        grey = ((inverse - least) / (most - least) * 255).round() / 255
+        grey = ((inverse - least) / (most - least) * 255).floor() / 255
     elif condition == "hed":
         photos = source.permute(0, 3, 1, 2).float()
         grey = hed_map(hed, photos)[:, 0]
@@ -87,10 +86,11 @@ def control_images(condition: str, source: Tensor, hed: nn.Module | None = None)
 
 def hed_map(network: nn.Module, photos: Tensor) -> Tensor:
     """Return the soft edges of photos (N, 3, H, W) in 0..255: (N, 1, H, W) in [0, 1], 8 bits."""
-    sides = [
-        functional.interpolate(side, photos.shape[-2:], mode="bilinear", align_corners=False)
-        for side in network(photos)
-    ]
+    with torch.autocast(photos.device.type, enabled=False):
+        sides = [
+            functional.interpolate(side, photos.shape[-2:], mode="bilinear", align_corners=False)
+            for side in network(photos)
+        ]
     fused = torch.sigmoid(torch.stack(sides).mean(0))
     return (fused * 255).floor() / 255
 
@@ -205,7 +205,7 @@ class Watch:
         """Return the columns for the log."""
         device = self.data["latents"].device
         generator = Generator(device).manual_seed(0)
-        numbers = torch.arange(min(256, len(self.data["latents"])), device=device)
+        numbers = self.data["usable"][:256]
         times = torch.full_like(numbers, 700)
         with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
             loss = module.loss_of(self.data, numbers, times, 0.0, generator)
@@ -236,10 +236,12 @@ def main() -> None:
     options = read_options(
         __doc__.splitlines()[0],
         positional={"condition": list(CONDITIONS)},
-        held_out=RUNS / "held-out",
-        hed=RUNS / "annotators-hed" / "hed.safetensors",
+        held_out="held-out",
+        hed="annotators-hed/hed.safetensors",
         watch=False,
     )
+    if options.watch and options.condition != WATCHED:
+        raise SystemExit(f"--watch: expected the condition {WATCHED}, got {options.condition}")
     base = StableDiffusionPipeline.from_pretrained(
         options.out / "text-to-image" / "base",
         safety_checker=None,

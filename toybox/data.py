@@ -45,7 +45,10 @@ SIZE = 256
 FIRST_TRAINING_SEED = 1_000_000
 """Scenes with smaller seeds are held out: no training ever sees them."""
 
-MOST_LINES = 64
+FIRST_HELD_OUT_SEED = 500_000
+"""Scenes from here on are what the parts are scored on when their training ends."""
+
+MOST_LINES = 128
 SCRIBBLE_SIGMA = 1.5
 DEPTH_UNIT = 1000.0
 """The unit of inverse depth is 1/DEPTH_UNIT per metre. The normal recipe depends on the unit; in
@@ -109,7 +112,14 @@ def make_data(
     Beyond the first `with_truth` scenes only photos and captions are made.
     """
     with_truth = scenes if with_truth is None else with_truth
+    if not 0 <= with_truth <= scenes or scenes < 1:
+        raise ValueError(
+            f"expected at least one scene, and truth for at most all of them; got {scenes} scenes, "
+            f"{with_truth} with truth"
+        )
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.npy"):  # also what was computed from the old photos
+        stale.unlink()
     for name, (dtype, shape) in _ARRAYS.items():
         count = scenes if name == "photo" else with_truth
         open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape)).flush()
@@ -138,7 +148,9 @@ def make_data(
 def truth_of(views: Views, number: int) -> dict[str, NDArray]:
     """Return the truth of one view as the arrays of a data folder hold it."""
     lines = np.full((MOST_LINES, 4), np.nan, np.float32)
-    found = views.lines[number][:MOST_LINES].cpu().numpy()
+    found = views.lines[number].cpu().numpy()
+    if len(found) > MOST_LINES:
+        raise ValueError(f"expected at most {MOST_LINES} lines, got {len(found)}; raise MOST_LINES")
     lines[: len(found)] = found
     return {
         "depth": views.depth[number].cpu().numpy(),

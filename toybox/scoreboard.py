@@ -86,6 +86,8 @@ def measure(
     batch: int = 8,
 ) -> dict:
     """Return the scores of a condition, for each scene, as the JSON file holds them."""
+    if scenes < 2:
+        raise ValueError(f"expected at least 2 scenes, got {scenes}; one is foreign to the other")
     pipeline = load_pipeline(condition, folder=folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     annotator = load_annotator(condition, folder=folder)
@@ -118,10 +120,15 @@ def measure(
         "steps": steps,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "scenes": {
-            row: {key: [round(one[key], 5) for one in ones] for key in ones[0]}
+            row: {key: [_rounded(one[key]) for one in ones] for key in ones[0]}
             for row, ones in results.items()
         },
     }
+
+
+def _rounded(number: float) -> float | None:
+    """JSON has no NaN, which says that there was nothing to measure."""
+    return None if np.isnan(number) else round(number, 5)
 
 
 def draw_in_batches(
@@ -189,9 +196,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.conditions:
+    for name in [get_condition(name).name for name in options.conditions]:
         result = measure(
-            get_condition(name).name,
+            name,
             scenes=options.scenes,
             folder=options.weights,
             steps=options.steps,
@@ -200,9 +207,12 @@ def main() -> None:
         (options.out / f"{name}.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
         gap = closed(result)
         print(f"{name}: gap closed {gap.share:.3f} ({gap.low:.3f} to {gap.high:.3f})", flush=True)
-    if options.out == RESULTS:
+    missing = [name for name in CONDITIONS if not (RESULTS / f"{name}.json").is_file()]
+    if options.out == RESULTS and not missing:
         text = with_table(README.read_text(encoding="utf-8"))
         README.write_text(text, encoding="utf-8")
+    elif missing:
+        print(f"README.md gets its table when {', '.join(missing)} are measured too")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ from toybox.data import load_data, open_data
 from toybox.gallery import tile
 from toybox.tokenizer import MAX_TOKENS, make_tokenizer
 from toybox.training import (
-    RUNS,
     Plan,
     adapt,
     draw_numbers,
@@ -162,7 +161,10 @@ def draw_noiseless(
 def load_diffusion_data(folder: Path, runs: Path, device: torch.device) -> dict[str, Tensor]:
     """Return "latents", "tokens" and "no_tokens" (of the empty caption) on the device."""
     cache_latents(folder, runs / "autoencoder", device)
-    captions, name = open_data(folder, "caption")["caption"], latents_name(runs / "autoencoder")
+    captions, name = (
+        open_data(folder, "caption")["caption"],
+        latents_name(folder, runs / "autoencoder"),
+    )
     return {
         "latents": load_data(folder, name, device=device)[name],
         "tokens": tokenize(captions).to(device),
@@ -170,16 +172,18 @@ def load_diffusion_data(folder: Path, runs: Path, device: torch.device) -> dict[
     }
 
 
-def latents_name(autoencoder: Path) -> str:
-    """Return the name of the array of latents; it changes when the autoencoder does."""
-    weights = (autoencoder / "diffusion_pytorch_model.safetensors").read_bytes()
-    return f"latents-{hashlib.sha256(weights).hexdigest()[:8]}"
+def latents_name(folder: Path, autoencoder: Path) -> str:
+    """Return the name of the array of latents; it changes with the autoencoder and the photos."""
+    digest = hashlib.sha256((autoencoder / "diffusion_pytorch_model.safetensors").read_bytes())
+    photos = open_data(folder, "photo")["photo"]
+    digest.update(photos[:: max(1, len(photos) // 64)].tobytes())
+    return f"latents-{digest.hexdigest()[:8]}"
 
 
 @torch.no_grad()
 def cache_latents(folder: Path, autoencoder: Path, device: torch.device) -> None:
     """Encode all photos of a data folder, once; the processes of a run share the work."""
-    state, path = PartialState(), folder / f"{latents_name(autoencoder)}.npy"
+    state, path = PartialState(), folder / f"{latents_name(folder, autoencoder)}.npy"
     photos = open_data(folder, "photo")["photo"]
     if not path.is_file():
         state.wait_for_everyone()
@@ -232,7 +236,7 @@ def draw_pictures(
 
 def main() -> None:
     """Train, draw, save as a StableDiffusionPipeline folder."""
-    options = read_options(__doc__.splitlines()[0], held_out=RUNS / "held-out")
+    options = read_options(__doc__.splitlines()[0], held_out="held-out")
     count = 2 if options.smoke else 16
     held_out = open_data(options.held_out, "photo", "caption")
     photos, captions = held_out["photo"][:count], [str(c) for c in held_out["caption"][:count]]

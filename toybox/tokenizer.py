@@ -6,7 +6,6 @@ other word falls into smaller pieces, as a rare word does in Stable Diffusion.
 """
 
 import json
-import string
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -25,7 +24,7 @@ def make_tokenizer() -> CLIPTokenizer:
     """Return the tokenizer: start 0, end and padding 1, then pieces and words."""
     pieces = Tokenizer(models.BPE(end_of_word_suffix=_SUFFIX))
     pieces.pre_tokenizer = pre_tokenizers.Whitespace()
-    letters = sorted(set(string.ascii_lowercase + string.digits + string.punctuation))
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())  # a letter for each byte, as CLIP has
     trainer = trainers.BpeTrainer(
         vocab_size=10_000,
         special_tokens=[_START, _END, *letters, *(letter + _SUFFIX for letter in letters)],

@@ -21,12 +21,14 @@ import csv
 import json
 import math
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
@@ -36,7 +38,7 @@ from tqdm import tqdm
 
 LOG_EVERY = 50
 CHECKPOINT_EVERY = 1000
-RUNS = Path("runs/toybox")
+RUNS, SMOKE_RUNS = Path("runs/toybox"), Path("runs/smoke")
 _STEPS_TO_TIME = range(20, 60)
 
 
@@ -56,6 +58,13 @@ class Plan:
     """Decay of the exponential moving average of the weights; the average is what is kept."""
     weight_decay: float = 1e-2
 
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.warm_up) < 1 or not 0 < self.decay <= 1:
+            raise ValueError(
+                "expected at least one step, one sample and one step of warm-up, and a decay above "
+                f"0 and up to 1, got {self}"
+            )
+
     def rate(self, step: int) -> float:
         """The learning rate of a step, as a share of the largest."""
         fallen = max(0.0, (step / self.steps - (1 - self.decay)) / self.decay)
@@ -63,20 +72,21 @@ class Plan:
 
 
 def read_options(
-    description: str, *, positional: dict[str, list[str]] | None = None, **more: object
+    description: str, *, positional: dict[str, list[str]] | None = None, **more: str | bool
 ) -> argparse.Namespace:
     """Read the command line that all parts share.
 
     Args:
         description: of the command.
         positional: names of positional arguments and what they may be.
-        more: names and defaults of further options; False makes a flag.
+        more: names of further options: False makes a flag, a string a path, by default this one
+            below the folder of all runs.
     """
     parser = argparse.ArgumentParser(description=description)
     for name, choices in (positional or {}).items():
         parser.add_argument(name, choices=choices)
-    parser.add_argument("--data", type=Path, default=RUNS / "data", help="of `toybox.data`")
-    parser.add_argument("--out", type=Path, default=RUNS, help="folder of all runs")
+    parser.add_argument("--out", type=Path, help=f"folder of all runs, {RUNS} or {SMOKE_RUNS}")
+    parser.add_argument("--data", type=Path, help="what `toybox.data` made, OUT/data")
     parser.add_argument("--steps", type=int, help="instead of the plan's")
     parser.add_argument("--batch", type=int, help="samples a step over all GPUs, not the plan's")
     parser.add_argument("--minutes", type=float, help="plan as many steps as fit into this time")
@@ -91,8 +101,13 @@ def read_options(
         if default is False:
             parser.add_argument(flag, action="store_true")
         else:
-            parser.add_argument(flag, type=Path, default=default)
-    return parser.parse_args()
+            parser.add_argument(flag, type=Path, help=f"OUT/{default}")
+    options = parser.parse_args()
+    options.out = options.out or (SMOKE_RUNS if options.smoke else RUNS)
+    for name, default in {"data": "data", **more}.items():
+        if default is not False and getattr(options, name) is None:
+            setattr(options, name, options.out / default)
+    return options
 
 
 def adapt(plan: Plan, options: argparse.Namespace) -> Plan:
@@ -105,6 +120,11 @@ def adapt(plan: Plan, options: argparse.Namespace) -> Plan:
 def is_first_process() -> bool:
     """Whether this is the only process, or the one that writes."""
     return PartialState().is_main_process
+
+
+def step_seed(seed: int, step: int, process: int) -> int:
+    """Return the seed of one step of one process; a CPU uses its lower 32 bits only."""
+    return int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0])
 
 
 def draw_numbers(count: int, batch: int, generator: Generator) -> Tensor:
@@ -130,8 +150,9 @@ def train(
             parameters with requires_grad are trained.
         plan: already adapted to the options.
         options: what `read_options` returned.
-        measure: called every LOG_EVERY steps from step 0 on with the module and the step; its
-            numbers become columns of the log. It must not draw from global generators.
+        measure: called every LOG_EVERY steps from step 0 on with the module and the step, and at
+            the end with the averaged weights; its numbers become columns of the log. It must not
+            draw from global generators.
         sheet: called at every checkpoint with the averaged module; returns a Pillow image.
 
     Returns:
@@ -162,10 +183,12 @@ def train(
     # recorded; `_average_gradients` is all that it would do.
     prepared = accelerator.prepare_model(module, evaluation_mode=True)
     optimizer = accelerator.prepare_optimizer(optimizer)
-    progress = _Progress()
+    progress = _Progress(options.seed, plan.batch)
     accelerator.register_for_checkpointing(average, progress)
     if (folder / "state").is_dir():
         accelerator.load_state(str(folder / "state"))
+        progress.check(options.seed, plan.batch, folder / "state")
+        average.to(accelerator.device)
         plan = replace(plan, steps=progress.planned)
     log = _Log(folder / "log.csv", progress.step) if accelerator.is_main_process else None
     generator = Generator(accelerator.device)
@@ -178,9 +201,9 @@ def train(
 
     recorded = on_gpu and not options.no_graph
     if recorded:
-        differentiate = _record(differentiate, generator, optimizer)
+        differentiate = _record(differentiate, module, generator, optimizer)
     began, timed_from = time.monotonic(), 0.0
-    losses: list[Tensor] = []
+    losses = [torch.tensor(loss, device=accelerator.device) for loss in progress.losses]
     steps = tqdm(total=plan.steps, initial=progress.step, desc=name, disable=log is None)
     while progress.step < plan.steps:
         step = progress.step
@@ -188,7 +211,7 @@ def train(
             log.measured = measure(module, step)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * plan.rate(step)
-        generator.manual_seed(((options.seed << 32) + step) * processes + rank)
+        generator.manual_seed(step_seed(options.seed, step, rank))
         loss, values = differentiate()
         if processes > 1:
             _average_gradients(weights)
@@ -200,18 +223,14 @@ def train(
         losses.append(loss.clone())
         progress.step += 1
         steps.update()
-        if log and step % LOG_EVERY == 0:
-            mean = torch.stack(losses).mean().item()
-            if not math.isfinite(mean):
-                raise FloatingPointError(
-                    f"{name}: expected a finite loss, got {mean} at step {step}; "
-                    "lower the learning rate, or train without bf16"
-                )
-            values = {key: float(value) for key, value in values.items()}
-            elapsed = progress.seconds + time.monotonic() - began
-            log.write(step, mean, optimizer.param_groups[0]["lr"], elapsed, values)
-            steps.set_postfix(loss=f"{mean:.4f}")
+        if step % LOG_EVERY == 0 or progress.step == plan.steps:
+            mean = _mean_loss(losses, name, step)
             losses.clear()
+            if log:
+                values = {key: float(value) for key, value in values.items()}
+                elapsed = progress.seconds + time.monotonic() - began
+                log.write(step, mean, optimizer.param_groups[0]["lr"], elapsed, values)
+                steps.set_postfix(loss=f"{mean:.4f}")
         if options.minutes and step == _STEPS_TO_TIME.start:
             timed_from = _now(accelerator)
         if options.minutes and step == _STEPS_TO_TIME.stop:
@@ -225,6 +244,7 @@ def train(
             seconds, began = time.monotonic() - began, time.monotonic()
             progress.seconds += seconds
             progress.planned = plan.steps
+            progress.losses = [loss.item() for loss in losses]
             accelerator.save_state(str(folder / "state"))
             if log and sheet:
                 with _averaged(average, weights):
@@ -234,13 +254,13 @@ def train(
     progress.seconds += time.monotonic() - began
     if log:
         if measure:
-            log.measured = measure(module, progress.step)
-            log.write(progress.step, mean, 0.0, progress.seconds, {})
+            log.measure_again(measure(module, progress.step))
         if sheet:
             sheet(module).save(folder / "sheet.png")
+        shutil.rmtree(folder / "state", ignore_errors=True)
         facts = {
             "steps": progress.step,
-            "batch": plan.batch,
+            "batch": max(1, plan.batch // processes) * processes,
             "learning_rate": plan.learning_rate,
             "minutes": round(progress.seconds / 60, 1),
             "device": _device_name(processes),
@@ -254,6 +274,7 @@ def train(
 
 def _record(
     differentiate: Callable[[], tuple[Tensor, dict[str, Tensor]]],
+    module: nn.Module,
     generator: Generator,
     optimizer: torch.optim.Optimizer,
 ) -> Callable[[], tuple[Tensor, dict[str, Tensor]]]:
@@ -261,6 +282,8 @@ def _record(
 
     A replay draws from the generator as the recording did, at the generator's present seed.
     """
+    buffers = list(module.buffers())
+    before = [buffer.clone() for buffer in buffers]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -268,6 +291,8 @@ def _record(
             optimizer.zero_grad(set_to_none=True)
             differentiate()
     torch.cuda.current_stream().wait_stream(stream)
+    for buffer, value in zip(buffers, before, strict=True):  # such as statistics of the batches
+        buffer.copy_(value)
     optimizer.zero_grad(set_to_none=True)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
@@ -295,14 +320,25 @@ def _average_gradients(weights: list[nn.Parameter]) -> None:
 class _Progress:
     """What a checkpoint has to remember beside weights, optimiser and average."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int, batch: int) -> None:
+        self.seed, self.batch = seed, batch
         self.step, self.planned, self.seconds = 0, 0, 0.0
+        self.losses: list[float] = []
+        """Of the steps since the last line of the log."""
 
     def state_dict(self) -> dict:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict) -> None:
         vars(self).update(state)
+
+    def check(self, seed: int, batch: int, folder: Path) -> None:
+        """Raise if the checkpoint is that of another run."""
+        if (self.seed, self.batch) != (seed, batch):
+            raise ValueError(
+                f"{folder}: expected a checkpoint with seed {seed} and batch {batch}, got one with "
+                f"{self.seed} and {self.batch}; take these, or delete it to begin anew"
+            )
 
 
 class _Log:
@@ -315,17 +351,35 @@ class _Log:
             with path.open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
 
+    def measure_again(self, measured: dict[str, float]) -> None:
+        """Put what was measured after the last step into the last line."""
+        self.rows[-1] |= {name: f"{value:.6g}" for name, value in measured.items()}
+        self._save()
+
     def write(
         self, step: int, loss: float, rate: float, seconds: float, values: dict[str, float]
     ) -> None:
         facts = {"loss": loss, "learning_rate": rate} | values | self.measured
         row = {"step": step, "seconds": f"{seconds:.1f}"}
         self.rows.append(row | {name: f"{value:.6g}" for name, value in facts.items()})
+        self._save()
+
+    def _save(self) -> None:
         names = list(dict.fromkeys(name for one in self.rows for name in one))
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def _mean_loss(losses: list[Tensor], name: str, step: int) -> float:
+    mean = torch.stack(losses).mean().item()
+    if not math.isfinite(mean):
+        raise FloatingPointError(
+            f"{name}: expected a finite loss, got {mean} at step {step}; "
+            "lower the learning rate of its plan"
+        )
+    return mean
 
 
 class _averaged:
@@ -358,5 +412,8 @@ def _commit() -> str:
     if "SOURCE_COMMIT" in os.environ:
         return os.environ["SOURCE_COMMIT"]
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    answer = subprocess.run(git, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(git, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git
+        return "unknown"
     return answer.stdout.strip() or "unknown"

@@ -19,11 +19,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from transformers import ImageProcessingMixin, PreTrainedModel
 
-from toybox.data import FIRST_TRAINING_SEED, SIZE
+from toybox.data import FIRST_HELD_OUT_SEED, SIZE
 from toybox.world import Views, render, sample_scene
-
-FIRST_HELD_OUT_SEED = FIRST_TRAINING_SEED // 2
-"""Scenes from here on are what the annotators are scored on."""
 
 GAIN, BLUR, NOISE = 0.25, 1.0, 0.06
 """Most that `spoil` does to a photo."""
