@@ -41,18 +41,18 @@ class PoseNetwork(nn.Module):
         super().__init__()
         half, quarter, eighth, sixteenth, deepest = WIDTHS
         self.fine = nn.Sequential(
-            _Shrink(3, half),
-            _Shrink(half, quarter),
+            _Downsample(3, half),
+            _Downsample(half, quarter),
             _Residual(quarter),
-            _Shrink(quarter, eighth),
+            _Downsample(quarter, eighth),
             _Residual(eighth),
             _Residual(eighth),
         )
         self.middle = nn.Sequential(
-            _Shrink(eighth, sixteenth), _Residual(sixteenth), _Residual(sixteenth)
+            _Downsample(eighth, sixteenth), _Residual(sixteenth), _Residual(sixteenth)
         )
         self.coarse = nn.Sequential(
-            _Shrink(sixteenth, deepest), *(_Residual(deepest) for _ in range(3))
+            _Downsample(sixteenth, deepest), *(_Residual(deepest) for _ in range(3))
         )
         self.to_middle = nn.Conv2d(deepest, sixteenth, 1)
         self.after_middle = _Residual(sixteenth)
@@ -83,7 +83,7 @@ class PoseNetwork(nn.Module):
         return self.head(fine).split([FIELDS, HEATMAPS], dim=1)
 
 
-class _Shrink(nn.Sequential):
+class _Downsample(nn.Sequential):
     """Halve the size."""
 
     def __init__(self, channels: int, wider: int) -> None:

@@ -33,9 +33,9 @@ from helpers.networks import new_hed_network, new_mlsd_network, save_network
 from helpers.pose_network import FIELDS, HEATMAPS, PoseNetwork, pose_maps
 from helpers.runtime import import_controlnet_aux
 from helpers.scores import pose_scores
+from toybox.annotators import augment, save_pretrained
 from toybox.annotators import depth as depth_training
 from toybox.annotators import pose as pose_training
-from toybox.annotators import save_pretrained, spoil
 from toybox.annotators import seg as seg_training
 from toybox.annotators.hed import initialised
 from toybox.data import DEPTH_UNIT, SIZE, truth_of
@@ -416,7 +416,7 @@ def test_openpose_detector_finds_the_same_people_with_our_network(learned, photo
 
 def test_a_spoilt_photo_depends_on_the_generator_alone_and_stays_a_photo(view):
     photos = view.photo.repeat(3, 1, 1, 1)
-    first, again = (spoil(photos, torch.Generator().manual_seed(4)) for _ in range(2))
+    first, again = (augment(photos, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first, again)
     assert first.shape == (3, 3, SIZE, SIZE)
     assert 0 <= first.min() < first.max() <= 1

@@ -8,8 +8,8 @@ import pytest
 import tiny_models
 import torch
 
-from helpers.catalogue import CONDITIONS
 from toybox import annotators, colours
+from toybox.data import HELD_OUT_SEEDS
 from toybox.world import ADE20K, COLOURS, KINDS, render, sample_scene
 
 # How diffusers' schedulers turn tensors into arrays.
@@ -28,7 +28,7 @@ def references():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [sample_scene(seed) for seed in range(colours.FIRST_SEED, colours.FIRST_SEED + 24)]
+    return [sample_scene(seed) for seed in HELD_OUT_SEEDS["colours"][:24]]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_blur_noise_and_a_little_tint_do_not_change_the_names(
     references, photos, regions, monkeypatch
 ):
     monkeypatch.setattr(annotators, "GAIN", 0.05)
-    spoilt = annotators.spoil(torch.from_numpy(photos), torch.Generator().manual_seed(0))
+    spoilt = annotators.augment(torch.from_numpy(photos), torch.Generator().manual_seed(0))
     pictures = (spoilt.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
     scores = colours.score(references, pictures, regions)
     for row in ("objects", "wall", "floor", "rug"):
@@ -76,11 +76,11 @@ def test_every_named_object_the_wall_and_the_floor_are_judged(scenes, regions):
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_toy_painted_in_another_colour_is_called_that(references, colour):
-    scene = sample_scene(colours.FIRST_SEED)
+    scene = sample_scene(HELD_OUT_SEEDS["colours"].start)
     kinds = {"ball", "cube", "cone", "cylinder"}
     number, scene = next(
         (number, scene)
-        for scene in map(sample_scene, range(colours.FIRST_SEED, colours.FIRST_SEED + 100))
+        for scene in map(sample_scene, HELD_OUT_SEEDS["colours"][:100])
         for number, one in enumerate(scene.objects)
         if one.kind in kinds and one.colour != colour
     )
@@ -127,7 +127,7 @@ def test_a_region_loses_its_border_if_enough_is_left():
     labels = np.full((SIZE, SIZE), ADE20K["floor"])
     labels[:60] = ADE20K["wall"]
     instances = np.zeros_like(labels)
-    scene = sample_scene(colours.FIRST_SEED)
+    scene = sample_scene(HELD_OUT_SEEDS["colours"].start)
     ball = replace(scene.objects[0], kind="ball", instance=1)
     scene = replace(scene, objects=(ball,))
     for side, left in ((20, 18), (9, 9)):
@@ -154,14 +154,6 @@ def test_scenes_without_anything_new_are_not_chosen():
     assert 0 < len(chosen) < len(seeds)
     shown = {(o.kind, o.colour) for s in map(sample_scene, seeds) for o in s.objects}
     assert shown == {(o.kind, o.colour) for scene in chosen for o in scene.objects}
-
-
-@pytest.mark.parametrize("condition", sorted(set(CONDITIONS) - {"hed"}))
-def test_control_images_are_drawn_for_every_condition(condition):
-    views = render([sample_scene(3), sample_scene(4)], size=64)
-    drawn = colours.draw_controls(condition, views)
-    assert [one.shape for one in drawn] == [(64, 64, 3)] * 2
-    assert all(one.dtype == np.uint8 for one in drawn)
 
 
 def test_noise_obeys_no_caption_and_the_scores_say_so(references, tmp_path):

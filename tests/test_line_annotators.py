@@ -285,7 +285,9 @@ def test_calibration_makes_the_released_threshold_the_best_one(small, line_netwo
     photo = fit(small["photo"][0], resolution=64)
     nn.init.zeros_(line_network.block23.conv3.bias)
     network = mlsd.as_released(line_network, small["photo"])
-    before = {score: detect_lines_mlsd(photo, network, min_score=score) for score in mlsd.SCORES}
+    before = {
+        score: detect_lines_mlsd(photo, network, min_score=score) for score in mlsd.TRIED_SCORES
+    }
     # The lines to be found are those of one threshold, so that one must come out as the best.
     lines = before[0.5][None] / 2
     assert 0 < lines.shape[1] < len(before[0.4])

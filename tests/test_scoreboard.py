@@ -2,7 +2,7 @@
 
 import json
 import sys
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -18,11 +18,10 @@ from helpers.pipelines import load_pipeline
 from helpers.scores import SCORES, gap_closed
 from toybox import scoreboard
 from toybox.autoencoder import reconstruct
-from toybox.data import DEPTH_UNIT, FIRST_TRAINING_SEED, SIZE
+from toybox.data import DEPTH_UNIT, FIRST_TRAINING_SEED, HELD_OUT_SEEDS, SIZE
 from toybox.scoreboard import (
     BEGIN,
     END,
-    FIRST_SEED,
     ROWS,
     closed,
     draw_in_batches,
@@ -66,14 +65,20 @@ def wanted_of(condition, views):
 
 
 def test_the_scored_scenes_are_the_first_ones_and_not_of_the_training():
-    expected = [sample_scene(FIRST_SEED + n).caption for n in range(3)]
+    expected = [sample_scene(HELD_OUT_SEEDS["scores"].start + n).caption for n in range(3)]
     assert [scene.caption for scene in held_out_scenes("canny", 3)] == expected
-    assert FIRST_SEED + 10 * scoreboard.SCENES < FIRST_TRAINING_SEED
+    assert len(HELD_OUT_SEEDS["scores"]) >= 10 * scoreboard.SCENES
+    assert max(seeds.stop for seeds in HELD_OUT_SEEDS.values()) <= FIRST_TRAINING_SEED
+
+
+def test_no_two_measurements_use_the_same_scenes():
+    spans = sorted((seeds.start, seeds.stop) for seeds in HELD_OUT_SEEDS.values())
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(spans))
 
 
 def test_poses_are_scored_where_somebody_is_to_be_seen():
     chosen = [scene.caption for scene in held_out_scenes("openpose", 4)]
-    first = (sample_scene(seed).caption for seed in range(FIRST_SEED, FIRST_SEED + 100))
+    first = (sample_scene(seed).caption for seed in HELD_OUT_SEEDS["scores"])
     assert chosen == list(islice((caption for caption in first if "figure" in caption), 4))
 
 
@@ -147,7 +152,11 @@ def result(weights, tmp_path_factory):
 def test_the_file_has_every_number_of_every_scene(result):
     rows = result.pop("scenes")
     assert result.pop("device")
-    assert result == {"condition": "canny", "first_seed": FIRST_SEED, "steps": 1}
+    assert result == {
+        "condition": "canny",
+        "first_seed": HELD_OUT_SEEDS["scores"].start,
+        "steps": 1,
+    }
     assert tuple(rows) == ROWS
     for row in rows.values():
         assert set(row) == {"f1", "f1_strict"}

@@ -86,10 +86,12 @@ def test_lines_stand_in_front_and_the_rest_is_nan(folder, views):
         assert np.isnan(found[len(expected) :]).all()
 
 
-def test_of_too_many_lines_the_first_are_kept(views):
-    many = torch.rand(MOST_LINES + 5, 4)
+def test_more_lines_than_there_is_room_for_are_refused(views):
+    many = torch.rand(MOST_LINES, 4)
     kept = truth_of(replace(views.pick([0]), lines=[many]), 0)["lines"]
-    assert np.array_equal(kept, many[:MOST_LINES].numpy())
+    assert np.array_equal(kept, many.numpy())
+    with pytest.raises(ValueError, match="raise MOST_LINES"):
+        truth_of(replace(views.pick([0]), lines=[torch.rand(MOST_LINES + 1, 4)]), 0)
 
 
 @pytest.mark.parametrize("number", range(WITH_TRUTH))

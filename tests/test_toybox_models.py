@@ -39,12 +39,12 @@ from toybox.data import SIZE, open_data, training_controls, truth_of
 from toybox.manifest import collect, write_manifest
 from toybox.scoreboard import true_measurement
 from toybox.text_to_image import (
-    NO_CAPTION,
+    CAPTION_DROPOUT,
     SCHEDULE,
     Diffusion,
     TextToImageLoss,
     cache_latents,
-    draw_noiseless,
+    clean_latents,
     draw_pictures,
     latents_name,
     load_diffusion_data,
@@ -243,10 +243,10 @@ def test_the_loss_depends_on_the_generator_alone(base, latents_data):
         assert not torch.equal(first, loss(seeded(2)))
 
 
-@pytest.mark.parametrize("share", [0, NO_CAPTION, 1])
+@pytest.mark.parametrize("share", [0, CAPTION_DROPOUT, 1])
 def test_a_share_of_the_captions_is_left_empty(latents_data, share):
     numbers = torch.arange(3).repeat(1000)
-    latents, tokens = draw_noiseless(latents_data, numbers, share, seeded())
+    latents, tokens = clean_latents(latents_data, numbers, share, seeded())
     assert torch.equal(latents, latents_data["latents"][numbers].float())
     empty = (tokens == latents_data["no_tokens"]).all(1)
     assert empty.float().mean().item() == pytest.approx(share, abs=0.02 * (0 < share < 1))

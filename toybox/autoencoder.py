@@ -2,8 +2,8 @@
 
 It shrinks a photo of 256 x 256 pixels to 32 x 32 latents with four channels, and back, as the
 autoencoder of Stable Diffusion does (Kingma and Welling, arXiv 1312.6114; Rombach et al., arXiv
-2112.10752). It is trained on photos alone and then left as it is. Its reconstruction is the best
-that any picture of the toybox can be: the ceiling of every score.
+2112.10752). It is trained on photos alone and then left as it is. A photo that went through it is
+what a perfect sample of the toybox would look like: the ceiling of every score.
 """
 
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from toybox.data import FIRST_HELD_OUT_SEED, SIZE, load_data, open_data
+from toybox.data import HELD_OUT_SEEDS, SIZE, load_data, open_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
 from toybox.world import render, sample_scene
@@ -112,7 +112,7 @@ def psnr(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def held_out_photos(count: int) -> np.ndarray:
     """Draw `count` photos that no training has seen, (count, 256, 256, 3) uint8."""
-    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + count)
+    seeds = HELD_OUT_SEEDS["parts"][:count]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scenes = [sample_scene(seed) for seed in seeds]
     return render(scenes, size=SIZE, lines=False, device=device).photo.cpu().numpy()

@@ -7,6 +7,7 @@ toybox/README.md shows them.
 from pathlib import Path
 
 from helpers.weights import TOYBOX_WEIGHTS, read_manifest
+from toybox.tables import replace_between, update
 
 CARD = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- parts: made by python -m toybox.card -->\n", "<!-- /parts -->\n"
@@ -56,8 +57,7 @@ def table(folder: Path = TOYBOX_WEIGHTS) -> str:
 
 def with_table(card: str, folder: Path = TOYBOX_WEIGHTS) -> str:
     """Return the text of the model card with its table replaced."""
-    before, rest = card.split(BEGIN)
-    return before + BEGIN + "\n" + table(folder) + "\n" + END + rest.split(END)[1]
+    return replace_between(card, BEGIN, END, table(folder))
 
 
 def _megabytes(part: str, files: dict[str, dict]) -> float:
@@ -77,4 +77,4 @@ def _scores(part: str, scores: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    CARD.write_text(with_table(CARD.read_text(encoding="utf-8")), encoding="utf-8")
+    update(CARD, BEGIN, END, table())

@@ -18,31 +18,27 @@ as it should: a cream wall under blue light looks like a grey one.
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from diffusers import StableDiffusionControlNetPipeline
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
-from helpers.annotators import draw_control, load_annotator
 from helpers.catalogue import CONDITIONS
 from helpers.images import Picture
-from helpers.pipelines import generate, load_pipeline
+from helpers.pipelines import load_pipeline
 from helpers.runtime import default_device
 from helpers.weights import TOYBOX_WEIGHTS, verify_weights
 from toybox.autoencoder import reconstruct
-from toybox.data import SIZE
+from toybox.data import HELD_OUT_SEEDS, SIZE
+from toybox.scoreboard import RESULTS, draw_in_batches, true_controls
 from toybox.world import ADE20K, COLOURS, KINDS, Scene, Views, render, sample_scene
 
-SCORES = Path(__file__).resolve().parent / "scores" / "colours.json"
-FIRST_SEED = 600_000
-REFERENCE_SEEDS = range(800_000, 802_000)
+RESULT = RESULTS / "colours.json"
 EXAMPLES = 4
 """Wanted of each name of each thing; scenes that show nothing rarer are not drawn."""
 
@@ -125,7 +121,10 @@ def choose_scenes(seeds: Sequence[int], examples: int) -> list[Scene]:
 
 
 def make_references(
-    seeds: Sequence[int] = REFERENCE_SEEDS, *, examples: int = EXAMPLES, size: int = SIZE
+    seeds: Sequence[int] = HELD_OUT_SEEDS["colour examples"],
+    *,
+    examples: int = EXAMPLES,
+    size: int = SIZE,
 ) -> References:
     """Draw scenes and note what their things look like: some 300 scenes with the defaults."""
     chosen, found = choose_scenes(seeds, examples), defaultdict(list)
@@ -194,40 +193,6 @@ def _share(pairs: Sequence[tuple[str, str]]) -> dict[str, float | int | None]:
     return {"share": round(right / len(pairs), 4) if pairs else None, "of": len(pairs)}
 
 
-def draw_controls(condition: str, views: Views, *, folder: Path = TOYBOX_WEIGHTS) -> list[Picture]:
-    """Return the control image of each view: of the truth, or of the photo for canny and hed."""
-    if condition in _TRUTH:
-        wanted = [_TRUTH[condition](views, k).cpu().numpy() for k in range(len(views))]
-    else:
-        wanted = list(map(load_annotator(condition, folder=folder), views.photo.cpu().numpy()))
-    return [draw_control(condition, one, *views.photo.shape[1:3]) for one in wanted]
-
-
-_TRUTH: dict[str, Callable[[Views, int], Tensor]] = {
-    "depth": lambda views, k: 1 / views.depth[k],
-    "normal": lambda views, k: views.normals[k],
-    "mlsd": lambda views, k: views.lines[k],
-    "openpose": lambda views, k: views.joints[k].where(views.joints_visible[k, :, :, None], np.nan),
-    "scribble": lambda views, k: views.edges[k],
-    "seg": lambda views, k: views.labels[k],
-}
-
-
-def generate_all(
-    pipeline: StableDiffusionControlNetPipeline,
-    captions: Sequence[str],
-    controls: Sequence[Picture],
-) -> list[Picture]:
-    """Generate a picture for each caption, seeds 0, 1, 2, ..."""
-    batch = BATCH if pipeline.device.type == "cuda" else 8
-    pictures = []
-    for start in tqdm(range(0, len(captions), batch), desc="pictures", leave=False):
-        part = slice(start, start + batch)
-        seeds = list(range(len(captions)))[part]
-        pictures += generate(pipeline, captions[part], controls[part], seed=seeds).pictures
-    return pictures
-
-
 def measure(
     references: References, condition: str, *, scenes: int, folder: Path = TOYBOX_WEIGHTS
 ) -> dict:
@@ -237,11 +202,13 @@ def measure(
     """
     pipeline = load_pipeline(condition, dtype=torch.float32, folder=folder)
     pipeline.set_progress_bar_config(disable=True)
-    held_out = [sample_scene(seed) for seed in range(FIRST_SEED, FIRST_SEED + scenes)]
+    held_out = [sample_scene(seed) for seed in HELD_OUT_SEEDS["colours"][:scenes]]
     views = render(held_out, size=SIZE, device=default_device())
-    controls = draw_controls(condition, views, folder=folder)
+    controls = true_controls(condition, views, folder=folder)
     photos, regions = views.photo.cpu().numpy(), regions_of(held_out, views)
-    pictures = generate_all(pipeline, [scene.caption for scene in held_out], controls)
+    batch = BATCH if pipeline.device.type == "cuda" else 8
+    captions = [scene.caption for scene in held_out]
+    pictures = draw_in_batches(pipeline, captions, controls, batch=batch)
     return {
         "condition": condition,
         "scenes": scenes,
@@ -258,12 +225,13 @@ def main() -> None:
     parser.add_argument("--condition", choices=list(CONDITIONS), default="seg")
     parser.add_argument("--weights", type=Path, default=TOYBOX_WEIGHTS)
     options = parser.parse_args()
+    # At once, not after a minute of examples.
     verify_weights("base", f"controlnet/{options.condition}", folder=options.weights)
     scores = measure(
         make_references(), options.condition, scenes=options.scenes, folder=options.weights
     )
-    SCORES.parent.mkdir(exist_ok=True)
-    SCORES.write_text(json.dumps(scores, indent=2) + "\n")
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(scores, indent=2) + "\n")
     for name in ("pictures", "photos_through_autoencoder", "photos"):
         shares = (f"{row} {scores[name][row]['share']}" for row in ROWS)
         print(f"{name:27}", ", ".join(shares))

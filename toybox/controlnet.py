@@ -31,7 +31,7 @@ from toybox.gallery import tile
 from toybox.text_to_image import (
     SCHEDULE,
     Diffusion,
-    draw_noiseless,
+    clean_latents,
     draw_pictures,
     load_diffusion_data,
 )
@@ -51,7 +51,7 @@ a cosine from the first step on it learns nothing in this time."""
 HINT_CHANNELS = (16, 32, 64, 96)
 """Channels of the convolutions that bring the control image to the size of the latents."""
 
-NO_CAPTION = 0.3
+CAPTION_DROPOUT = 0.3
 """Share of the samples without a caption: the control image has to speak for itself."""
 
 WATCHED = "canny"
@@ -128,18 +128,18 @@ class ControlNetLoss(nn.Module):
         usable = self.data["usable"]
         numbers = usable[draw_numbers(len(usable), self.batch, generator)]
         steps = draw_numbers(SCHEDULE["num_train_timesteps"], self.batch, generator)
-        return self.loss_of(self.data, numbers, steps, NO_CAPTION, generator)
+        return self.loss_of(self.data, numbers, steps, CAPTION_DROPOUT, generator)
 
     def loss_of(
         self,
         data: dict[str, Tensor],
         numbers: Tensor,
         steps: Tensor,
-        no_caption: float,
+        caption_dropout: float,
         generator: Generator,
     ) -> Tensor:
         """Return the loss of these scenes at these timesteps."""
-        latents, tokens = draw_noiseless(data, numbers, no_caption, generator)
+        latents, tokens = clean_latents(data, numbers, caption_dropout, generator)
         eps = torch.randn(latents.shape, generator=generator, device=generator.device)
         noisy = self.diffusion(latents, steps, eps)
         with torch.no_grad():

@@ -45,8 +45,13 @@ SIZE = 256
 FIRST_TRAINING_SEED = 1_000_000
 """Scenes with smaller seeds are held out: no training ever sees them."""
 
-FIRST_HELD_OUT_SEED = 500_000
-"""Scenes from here on are what the parts are scored on when their training ends."""
+HELD_OUT_SEEDS = {
+    "parts": range(500_000, 600_000),  # what parts are scored on when their training ends
+    "colours": range(600_000, 700_000),
+    "scores": range(700_000, 800_000),
+    "colour examples": range(800_000, 802_000),
+}
+"""Scenes that measurements use, each its own; notebooks use the first ones."""
 
 MOST_LINES = 128
 SCRIBBLE_SIGMA = 1.5

@@ -6,7 +6,7 @@ Beside the score stand
 
 no control   the same captions and seeds with the control scaled to 0
 foreign      the picture that was drawn from the control image of the next scene
-ceiling      the true photo, sent through the autoencoder: no picture can be better than that
+ceiling      the true photo, sent through the autoencoder: what a perfect sample would reach
 
 and the gap closed = (score - foreign) / (ceiling - foreign) with a bootstrap interval. The numbers
 of every scene go to toybox/scores/CONDITION.json, and the table into README.md. Two CPU cores take
@@ -15,7 +15,7 @@ some twenty minutes a condition, a GPU takes less than one.
 
 import argparse
 import json
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,38 +27,50 @@ from helpers.annotators import STROKE, Annotator, draw_control, load_annotator
 from helpers.catalogue import CONDITIONS, get_condition
 from helpers.conditions.normal import decode_normals, normal_map
 from helpers.pipelines import generate, load_pipeline
+from helpers.runtime import default_device
 from helpers.scores import SCORES, GapClosed, gap_closed
 from helpers.weights import TOYBOX_WEIGHTS
 from toybox.autoencoder import reconstruct
-from toybox.data import DEPTH_UNIT, SIZE
+from toybox.data import DEPTH_UNIT, HELD_OUT_SEEDS, SIZE
+from toybox.tables import replace_between, update
 from toybox.world import Scene, Views, render, sample_scene
 
 RESULTS = Path(__file__).resolve().parent / "scores"
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- scores: made by python -m toybox.scoreboard -->\n", "<!-- /scores -->\n"
 
-FIRST_SEED = 700_000
-"""Of the scenes that are scored; no training and no other measurement uses them."""
-
 SCENES = 128
+READ_OFF_THE_PHOTO = ("canny", "hed")
+"""Conditions whose truth is what their annotator makes of the photo."""
+
 ROWS = ("score", "no_control", "foreign", "ceiling")
 
 
 def held_out_scenes(condition: str, number: int) -> list[Scene]:
-    """Return the first scenes from FIRST_SEED on; for openpose, those that have a figure."""
-    scenes = (sample_scene(seed) for seed in count(FIRST_SEED))
+    """Return the first held-out scenes; for openpose, those with a figure that can be seen."""
+    scenes = (sample_scene(seed) for seed in HELD_OUT_SEEDS["scores"])
     if condition == "openpose":
-        scenes = (s for s in scenes if any(one.kind == "figure" for one in s.objects))
+        scenes = (scene for scene in scenes if _has_visible_figure(scene))
     return list(islice(scenes, number))
 
 
-def true_measurement(condition: str, views: Views, number: int, annotator: Annotator) -> NDArray:
+def _has_visible_figure(scene: Scene) -> bool:
+    if not any(one.kind == "figure" for one in scene.objects):
+        return False
+    # Two joints are the least that has a size, which the score needs.
+    views = render(scene, size=SIZE, lines=False, device=default_device())
+    return bool((views.joints_visible.sum(dim=-1) >= 2).any())
+
+
+def true_measurement(
+    condition: str, views: Views, number: int, annotator: Annotator | None
+) -> NDArray:
     """Return what a perfect annotator would read off a photo of the world.
 
     Canny edges and soft edges are what their annotator makes of the photo: there is no other
     truth. Normals are those of the recipe, from the true depth.
     """
-    if condition in ("canny", "hed"):
+    if condition in READ_OFF_THE_PHOTO:
         return annotator(views.photo[number].cpu().numpy())
     if condition == "scribble":
         edges = views.edges[number].float()[None, None]
@@ -75,6 +87,17 @@ def true_measurement(condition: str, views: Views, number: int, annotator: Annot
         joints[~views.joints_visible[number]] = torch.nan
         return joints.cpu().numpy()
     return views.labels[number].byte().cpu().numpy()
+
+
+def true_controls(
+    condition: str, views: Views, *, folder: Path = TOYBOX_WEIGHTS
+) -> list[NDArray[np.uint8]]:
+    """Return the control image of each view."""
+    annotator = None
+    if condition in READ_OFF_THE_PHOTO:
+        annotator = load_annotator(condition, folder=folder)
+    wanted = [true_measurement(condition, views, n, annotator) for n in range(len(views))]
+    return [draw_control(condition, one, SIZE, SIZE) for one in wanted]
 
 
 def measure(
@@ -116,7 +139,7 @@ def measure(
     }
     return {
         "condition": condition,
-        "first_seed": FIRST_SEED,
+        "first_seed": HELD_OUT_SEEDS["scores"].start,
         "steps": steps,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "scenes": {
@@ -181,8 +204,7 @@ def table(folder: Path = RESULTS) -> str:
 
 def with_table(readme: str, folder: Path = RESULTS) -> str:
     """Return the text of README.md with its scoreboard replaced."""
-    before, rest = readme.split(BEGIN)
-    return before + BEGIN + "\n" + table(folder) + "\n" + END + rest.split(END)[1]
+    return replace_between(readme, BEGIN, END, table(folder))
 
 
 def main() -> None:
@@ -209,8 +231,7 @@ def main() -> None:
         print(f"{name}: gap closed {gap.share:.3f} ({gap.low:.3f} to {gap.high:.3f})", flush=True)
     missing = [name for name in CONDITIONS if not (RESULTS / f"{name}.json").is_file()]
     if options.out == RESULTS and not missing:
-        text = with_table(README.read_text(encoding="utf-8"))
-        README.write_text(text, encoding="utf-8")
+        update(README, BEGIN, END, table())
     elif missing:
         print(f"README.md gets its table when {', '.join(missing)} are measured too")
 

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from helpers.annotators import draw_control, load_annotator
 from helpers.catalogue import CONDITIONS
 from helpers.images import Picture
 from helpers.pipelines import load_pipeline
 from helpers.weights import TOYBOX_WEIGHTS
 from toybox.data import SIZE
 from toybox.gallery import GAP, IMAGES, tile
-from toybox.scoreboard import draw_in_batches, held_out_scenes, true_measurement
+from toybox.scoreboard import draw_in_batches, held_out_scenes, true_controls
 from toybox.world import COLOURS, Scene, render
 from toybox.world.captions import WALLS, write_caption
 
@@ -36,10 +35,11 @@ _NAMES = 112  # pixels for the names at the left
 def conditions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.Image:
     """Return photo, control image and picture of six scenes for each condition."""
     scenes = held_out_scenes("openpose", SCENES)
-    photos = list(render(scenes, size=SIZE, lines=False).photo.numpy())
+    views = render(scenes, size=SIZE)
+    photos = list(views.photo.numpy())
     rows = []
     for name in CONDITIONS:
-        controls = _true_controls(name, scenes, folder)
+        controls = true_controls(name, views, folder=folder)
         pictures = _draw(name, controls, [scene.caption for scene in scenes], folder, steps)
         triples = zip(photos, controls, pictures, strict=True)
         rows.append([picture for triple in triples for picture in triple])
@@ -49,10 +49,11 @@ def conditions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image
 def captions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.Image:
     """Return a control image and six pictures of it, each from another caption, for CAPTIONED."""
     (scene,) = held_out_scenes("openpose", 1)
+    views = render(scene, size=SIZE)
     captions = [repaint(scene, number) for number in range(SCENES)]
     rows = []
     for name in CAPTIONED:
-        (control,) = _true_controls(name, [scene], folder)
+        (control,) = true_controls(name, views, folder=folder)
         rows.append([control, *_draw(name, [control] * SCENES, captions, folder, steps)])
     return _sheet(rows, list(CAPTIONED))
 
@@ -65,8 +66,11 @@ def repaint(scene: Scene, number: int) -> str:
         return names[(names.index(name) + by * number) % len(names)] if name else name
 
     meaning = scene.meaning
+    # Trees come in few colours and keep theirs.
     things = tuple(
-        replace(thing, colour=turned(colours, thing.colour, 3 + 2 * place))
+        thing
+        if thing.kind == "tree"
+        else replace(thing, colour=turned(colours, thing.colour, 3 + 2 * place))
         for place, thing in enumerate(meaning.things)
     )
     return write_caption(
@@ -77,13 +81,6 @@ def repaint(scene: Scene, number: int) -> str:
             wall=turned(walls, meaning.wall, 3),
         )
     )
-
-
-def _true_controls(name: str, scenes: list[Scene], folder: Path) -> list[Picture]:
-    annotator = load_annotator(name, folder=folder, device="cpu")
-    views = render(scenes, size=SIZE)
-    wanted = [true_measurement(name, views, n, annotator) for n in range(len(scenes))]
-    return [draw_control(name, one, SIZE, SIZE) for one in wanted]
 
 
 def _draw(

@@ -49,7 +49,7 @@ PLAN = Plan(steps=5000, batch=512, learning_rate=8e-4, warm_up=500, average=0.99
 
 CHANNELS = (96, 96, 96, 64)
 TEXT_WIDTH = 128
-NO_CAPTION = 0.1
+CAPTION_DROPOUT = 0.1
 """Share of the samples that are learnt without their caption."""
 
 SCHEDULE = {
@@ -140,7 +140,7 @@ class TextToImageLoss(nn.Module):
     def forward(self, generator: Generator) -> Tensor:
         """Return the loss of a batch."""
         numbers = draw_numbers(len(self.data["latents"]), self.batch, generator)
-        latents, tokens = draw_noiseless(self.data, numbers, NO_CAPTION, generator)
+        latents, tokens = clean_latents(self.data, numbers, CAPTION_DROPOUT, generator)
         steps = draw_numbers(SCHEDULE["num_train_timesteps"], self.batch, generator)
         eps = torch.randn(latents.shape, generator=generator, device=generator.device)
         words = self.text_encoder(tokens).last_hidden_state
@@ -149,12 +149,12 @@ class TextToImageLoss(nn.Module):
         return functional.mse_loss(found.float(), eps)
 
 
-def draw_noiseless(
-    data: dict[str, Tensor], numbers: Tensor, no_caption: float, generator: Generator
+def clean_latents(
+    data: dict[str, Tensor], numbers: Tensor, caption_dropout: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """Return latents and tokens of these scenes, a share of the captions left empty."""
-    empty = torch.rand(len(numbers), 1, generator=generator, device=generator.device) < no_caption
-    tokens = torch.where(empty, data["no_tokens"], data["tokens"][numbers])
+    dice = torch.rand(len(numbers), 1, generator=generator, device=generator.device)
+    tokens = torch.where(dice < caption_dropout, data["no_tokens"], data["tokens"][numbers])
     return data["latents"][numbers].float(), tokens
 
 

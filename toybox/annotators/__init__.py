@@ -6,7 +6,7 @@ pose   people             `helpers.pose_network`, read like OpenPose's body netw
 hed    soft edges         the network of controlnet_aux
 mlsd   straight lines     the network of controlnet_aux
 
-Each module trains one. What they share is here: photos as generated pictures and cameras spoil
+Each module trains one. What they share is here: photos as generated pictures and cameras augment
 them, and how a network of transformers is written to disk.
 """
 
@@ -19,14 +19,14 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from transformers import ImageProcessingMixin, PreTrainedModel
 
-from toybox.data import FIRST_HELD_OUT_SEED, SIZE
+from toybox.data import HELD_OUT_SEEDS, SIZE
 from toybox.world import Views, render, sample_scene
 
 GAIN, BLUR, NOISE = 0.25, 1.0, 0.06
-"""Most that `spoil` does to a photo."""
+"""Most that `augment` does to a photo."""
 
 
-def spoil(photos: Tensor, generator: Generator) -> Tensor:
+def augment(photos: Tensor, generator: Generator) -> Tensor:
     """Change colours, sharpness and noise of photos, each by another amount.
 
     An annotator has to read photos and generated pictures alike, and the latter are softer, off
@@ -54,7 +54,7 @@ def spoil(photos: Tensor, generator: Generator) -> Tensor:
 def held_out(count: int, *, lines: bool = False) -> Views:
     """Draw `count` scenes that no training has seen, on a GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + count)
+    seeds = HELD_OUT_SEEDS["parts"][:count]
     return render([sample_scene(seed) for seed in seeds], size=SIZE, device=device, lines=lines)
 
 

@@ -22,7 +22,7 @@ from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 from helpers.annotators import depth_annotator
 from helpers.conditions.depth import depth_image
 from helpers.scores import align, depth_rmse
-from toybox.annotators import held_out, ready_to_compile, save_pretrained, spoil
+from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
 from toybox.data import DEPTH_UNIT, SIZE, load_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
@@ -106,7 +106,7 @@ class DepthLoss(nn.Module):
     def forward(self, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and the mean error in 1/m."""
         chosen = draw_numbers(len(self.data["photo"]), self.batch, generator)
-        photos = spoil(self.data["photo"][chosen], generator)
+        photos = augment(self.data["photo"][chosen], generator)
         error = predict(self.network, photos) - 1 / self.data["depth"][chosen].float()
         size = error.abs().mean()
         return size + gradient_error(error), {"l1": size.detach()}

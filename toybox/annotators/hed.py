@@ -26,7 +26,7 @@ from helpers.conditions.scribble import thin_soft_edges
 from helpers.networks import load_hed_network, new_hed_network, save_network
 from helpers.runtime import import_controlnet_aux
 from helpers.scores import edge_f1, ms_ssim
-from toybox.annotators import held_out, spoil
+from toybox.annotators import augment, held_out
 from toybox.data import load_data, open_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
@@ -62,7 +62,7 @@ class HedLoss(nn.Module):
     def forward(self, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and the part of the mean."""
         numbers = draw_numbers(len(self.data["photo"]), self.batch, generator)
-        photos = spoil(self.data["photo"][numbers], generator)
+        photos = augment(self.data["photo"][numbers], generator)
         wanted = soft_edges(self.data["edges"][numbers])
         sides = side_logits(self.network, photos).float()
         fused = weighted_cross_entropy(sides.mean(dim=1), wanted)

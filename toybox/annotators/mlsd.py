@@ -32,7 +32,7 @@ from helpers.conditions.mlsd import (
 from helpers.images import fit
 from helpers.networks import load_mlsd_network, new_mlsd_network, save_network
 from helpers.scores import lines_matched
-from toybox.annotators import held_out, spoil
+from toybox.annotators import augment, held_out
 from toybox.data import SIZE, load_data, open_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
@@ -59,7 +59,7 @@ _CENTRE_ROW = 7
 SCORE = 0.1
 """The released detector takes a cell for a centre if its score is larger."""
 
-SCORES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
+TRIED_SCORES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 """What is tried instead."""
 
 HELD_OUT_SCENES = 256
@@ -85,7 +85,7 @@ class MlsdLoss(nn.Module):
     def forward(self, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and its two parts."""
         chosen = draw_numbers(len(self.data["photo"]), self.batch, generator)
-        photos = spoil(self.data["photo"][chosen], generator)
+        photos = augment(self.data["photo"][chosen], generator)
         cells, displacements, real = tri_points(self.data["lines"][chosen])
         maps = self.network(network_input(photos, self.data["enlarge"])).float()
         index, offsets, weights = neighbourhoods(cells, real)
@@ -230,14 +230,14 @@ def calibrate(network: nn.Module, tuning: dict[str, NDArray]) -> float:
     """
     device = next(network.parameters()).device
     enlarge = enlargement().to(device)
-    f1 = {score: [] for score in SCORES}
+    f1 = {score: [] for score in TRIED_SCORES}
     for photo, padded in zip(tuning["photo"], tuning["lines"], strict=True):
         maps = network(network_input(_to_batch(photo[None], device), enlarge))[0].cpu().numpy()
         wanted = padded[~np.isnan(padded[:, 0])]
-        for score in SCORES:
+        for score in TRIED_SCORES:
             found = decode_tri_points(maps[0], maps[1:5], min_score=score)
             f1[score].append(lines_matched(wanted, found)["f1"])
-    best = max(SCORES, key=lambda score: np.mean(f1[score]))
+    best = max(TRIED_SCORES, key=lambda score: np.mean(f1[score]))
     network.block23.conv3.bias[_CENTRE_ROW] += _logit(SCORE) - _logit(best)
     return best
 

@@ -2,7 +2,7 @@
 
 `helpers.pose_network.PoseNetwork` learns the maps that `maps_from_people` draws, from the joints
 that can be seen: one that is hidden has no bell, and limbs that end in it no field (Cao et al.,
-arXiv 1611.08050, equations 5 to 9).
+arXiv 1611.08050, equations 6 to 9).
 """
 
 import json
@@ -21,7 +21,7 @@ from helpers.conditions.skeleton import LIMBS
 from helpers.networks import save_network
 from helpers.pose_network import PoseNetwork, load_pose_network
 from helpers.scores import pose_scores
-from toybox.annotators import held_out, spoil
+from toybox.annotators import augment, held_out
 from toybox.data import SIZE, load_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
@@ -57,12 +57,12 @@ class PoseLoss(nn.Module):
     def forward(self, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and its parts at our size.
 
-        About half of the scenes have no figure; one photo in four is enough to learn that.
+        Two scenes in five have no figure; one photo in four is enough to learn that.
         """
         anywhere = draw_numbers(len(self.data["photo"]), self.batch // 4, generator)
         among_people = draw_numbers(len(self.with_people), self.batch - self.batch // 4, generator)
         chosen = torch.cat([anywhere, self.with_people[among_people]])
-        photos = spoil(self.data["photo"][chosen], generator)
+        photos = augment(self.data["photo"][chosen], generator)
         joints, visible = self.data["joints"][chosen], self.data["joints_visible"][chosen]
         bells, limbs = self.errors(photos, joints, visible, ROWS)
         small_bells, small_limbs = self.errors(

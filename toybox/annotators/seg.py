@@ -23,7 +23,7 @@ from helpers.annotators import seg_annotator
 from helpers.conditions.ade20k import CLASSES
 from helpers.conditions.seg import labels_to_colours
 from helpers.scores import mean_iou
-from toybox.annotators import held_out, ready_to_compile, save_pretrained, spoil
+from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
 from toybox.data import SIZE, load_data
 from toybox.gallery import tile
 from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
@@ -70,7 +70,7 @@ class SegLoss(nn.Module):
     def forward(self, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and the share of pixels that are right."""
         chosen = draw_numbers(len(self.data["photo"]), self.batch, generator)
-        logits = predict(self.network, spoil(self.data["photo"][chosen], generator))
+        logits = predict(self.network, augment(self.data["photo"][chosen], generator))
         labels = self.data["labels"][chosen].long()
         few = (..., slice(None, None, 4), slice(None, None, 4))  # a sample is enough for the log
         right = (logits.detach()[few].argmax(dim=1) == labels[few]).float().mean()
