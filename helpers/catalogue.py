@@ -155,7 +155,7 @@ _TABLE = (
         background=(0, 0, 0),
         resize="nearest",
         detect_resolution=512,
-        score="share of lines matched by angle and distance",
+        score="F1 of line length, matched by angle and distance",
         wrong_producers=("thick Hough lines", "the dilated preview of the demo"),
     ),
     Condition(
@@ -192,7 +192,7 @@ _TABLE = (
         background=(0, 0, 0),
         resize="nearest",
         detect_resolution=512,
-        score="PCK and OKS of the joints",
+        score="PCK of the joints at 10 % of a person, and OKS",
         wrong_producers=(
             "COCO-17 or BODY-25 drawings",
             "a skeleton that went through the detector again",

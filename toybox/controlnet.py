@@ -26,6 +26,7 @@ from helpers.conditions.canny import canny_edges
 from helpers.networks import load_hed_network
 from helpers.runtime import dtype_argument
 from helpers.scores import edge_f1
+from toybox.annotators.hed import side_logits
 from toybox.data import load_data, open_data
 from toybox.gallery import tile
 from toybox.text_to_image import (
@@ -87,11 +88,7 @@ def control_images(condition: str, source: Tensor, hed: nn.Module | None = None)
 def hed_map(network: nn.Module, photos: Tensor) -> Tensor:
     """Return the soft edges of photos (N, 3, H, W) in 0..255: (N, 1, H, W) in [0, 1], 8 bits."""
     with torch.autocast(photos.device.type, enabled=False):
-        sides = [
-            functional.interpolate(side, photos.shape[-2:], mode="bilinear", align_corners=False)
-            for side in network(photos)
-        ]
-    fused = torch.sigmoid(torch.stack(sides).mean(0))
+        fused = torch.sigmoid(side_logits(network, photos).mean(dim=1, keepdim=True))
     return (fused * 255).floor() / 255
 
 

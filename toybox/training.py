@@ -167,6 +167,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     module = make_module(accelerator.device, max(1, plan.batch // processes))
+    if processes > 1:  # all begin with the weights of the first
+        for tensor in [*module.parameters(), *module.buffers()]:
+            torch.distributed.broadcast(tensor.data, src=0)
     weights = [p for p in module.parameters() if p.requires_grad]
     on_gpu = accelerator.device.type == "cuda"
     optimizer = torch.optim.AdamW(
