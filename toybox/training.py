@@ -205,7 +205,7 @@ def train(
     recorded = on_gpu and not options.no_graph
     if recorded:
         differentiate = _record(differentiate, module, generator, optimizer)
-    began, timed_from = time.monotonic(), 0.0
+    began, clock = time.monotonic(), _Clock(options.minutes)
     losses = [torch.tensor(loss, device=accelerator.device) for loss in progress.losses]
     steps = tqdm(total=plan.steps, initial=progress.step, desc=name, disable=log is None)
     while progress.step < plan.steps:
@@ -234,15 +234,8 @@ def train(
                 elapsed = progress.seconds + time.monotonic() - began
                 log.write(step, mean, optimizer.param_groups[0]["lr"], elapsed, values)
                 steps.set_postfix(loss=f"{mean:.4f}")
-        if options.minutes and step == _STEPS_TO_TIME.start:
-            timed_from = _now(accelerator)
-        if options.minutes and step == _STEPS_TO_TIME.stop:
-            each = (_now(accelerator) - timed_from) / len(_STEPS_TO_TIME)
-            left = 60 * options.minutes - (time.monotonic() - began)
-            fitting = [step + max(1, int(left / each))]
-            broadcast_object_list(fitting)
-            plan = replace(plan, steps=fitting[0])
-            steps.total = plan.steps
+        plan = clock.replan(plan, step)
+        steps.total = plan.steps
         if progress.step % CHECKPOINT_EVERY == 0 and progress.step < plan.steps:
             seconds, began = time.monotonic() - began, time.monotonic()
             progress.seconds += seconds
@@ -261,16 +254,7 @@ def train(
         if sheet:
             sheet(module).save(folder / "sheet.png")
         shutil.rmtree(folder / "state", ignore_errors=True)
-        facts = {
-            "steps": progress.step,
-            "batch": max(1, plan.batch // processes) * processes,
-            "learning_rate": plan.learning_rate,
-            "minutes": round(progress.seconds / 60, 1),
-            "device": _device_name(processes),
-            "seed": options.seed,
-            "commit": _commit(),
-        }
-        (folder / "part.json").write_text(json.dumps(facts, indent=2) + "\n")
+        _write_facts(folder, progress, plan, processes)
     accelerator.wait_for_everyone()
     return module, folder
 
@@ -344,6 +328,29 @@ class _Progress:
             )
 
 
+class _Clock:
+    """Plans as many steps as fit into a time, once it has seen how long a step takes."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.minutes, self.began, self.timed_from = minutes, time.monotonic(), 0.0
+
+    def replan(self, plan: Plan, step: int) -> Plan:
+        """Return the plan, after a few steps with the number of steps that the time allows."""
+        if not self.minutes or step not in (_STEPS_TO_TIME.start, _STEPS_TO_TIME.stop):
+            return plan
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.monotonic()
+        if step == _STEPS_TO_TIME.start:
+            self.timed_from = now
+            return plan
+        each = (now - self.timed_from) / len(_STEPS_TO_TIME)
+        left = 60 * self.minutes - (now - self.began)
+        fitting = [step + max(1, int(left / each))]
+        broadcast_object_list(fitting)  # all processes end together
+        return replace(plan, steps=fitting[0])
+
+
 class _Log:
     """A CSV file that a resumed run continues; lines after the checkpoint are dropped."""
 
@@ -399,10 +406,17 @@ class _averaged:
         self.average.restore(self.weights)
 
 
-def _now(accelerator: Accelerator) -> float:
-    if accelerator.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.monotonic()
+def _write_facts(folder: Path, progress: _Progress, plan: Plan, processes: int) -> None:
+    facts = {
+        "steps": progress.step,
+        "batch": max(1, plan.batch // processes) * processes,
+        "learning_rate": plan.learning_rate,
+        "minutes": round(progress.seconds / 60, 1),
+        "device": _device_name(processes),
+        "seed": progress.seed,
+        "commit": _commit(),
+    }
+    (folder / "part.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def _device_name(processes: int) -> str:
