@@ -6,7 +6,6 @@ autoencoder of Stable Diffusion does (Kingma and Welling, arXiv 1312.6114; Romba
 what a perfect sample of the toybox would look like: the ceiling of every score.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,15 @@ from torch.nn import functional
 
 from toybox.data import HELD_OUT_SEEDS, SIZE, load_data, open_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import render, sample_scene
 
 PLAN = Plan(steps=8000, batch=128, learning_rate=1e-3, weight_decay=1e-4)
@@ -158,8 +165,7 @@ def main() -> None:
         "psnr_least_db": round(float(decibels.min()), 2),
         "scaling_factor": autoencoder.config.scaling_factor,
     }
-    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
-    print(json.dumps(scores))
+    write_scores(folder, scores)
 
 
 if __name__ == "__main__":

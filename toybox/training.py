@@ -117,6 +117,12 @@ def adapt(plan: Plan, options: argparse.Namespace) -> Plan:
     return replace(plan, steps=options.steps or plan.steps, batch=options.batch or plan.batch)
 
 
+def write_scores(folder: Path, scores: dict[str, float]) -> None:
+    """Write what a trained part reaches on held-out scenes beside it, and print it."""
+    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    print(json.dumps(scores))
+
+
 def is_first_process() -> bool:
     """Whether this is the only process, or the one that writes."""
     return PartialState().is_main_process

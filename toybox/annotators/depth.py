@@ -10,7 +10,6 @@ which the normal recipe works.
 """
 
 import copy
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,15 @@ from helpers.scores import align, depth_rmse
 from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
 from toybox.data import DEPTH_UNIT, SIZE, load_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import Views
 
 PLAN = Plan(steps=4000, batch=64, learning_rate=1e-3)
@@ -186,8 +193,7 @@ def main() -> None:
     if is_first_process():
         save(module.network, folder / "depth")
         table = scores(folder / "depth", views)
-        (folder / "scores.json").write_text(json.dumps(table, indent=2) + "\n")
-        print(table)
+        write_scores(folder, table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ disk reads 0 to 255, as `HEDdetector` feeds it, and grey is the probability of a
 """
 
 import copy
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,15 @@ from helpers.scores import edge_f1, ms_ssim
 from toybox.annotators import augment, held_out
 from toybox.data import load_data, open_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import Views
 
 PLAN = Plan(steps=3000, batch=64, learning_rate=3e-3)
@@ -212,8 +219,7 @@ def main() -> None:
         count = 4 if options.smoke else TUNING_SCENES
         tuning = {name: array[:count] for name, array in tuning.items()}
         table = scores(folder / "hed.safetensors", tuning, views)
-        (folder / "scores.json").write_text(json.dumps(table, indent=2) + "\n")
-        print(table)
+        write_scores(folder, table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ of 256. What is written to disk is calibrated: the released threshold of 0.1 is 
 """
 
 import copy
-import json
 import math
 from pathlib import Path
 
@@ -35,7 +34,15 @@ from helpers.scores import lines_matched
 from toybox.annotators import augment, held_out
 from toybox.data import SIZE, load_data, open_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import Views
 
 PLAN = Plan(steps=2500, batch=32, learning_rate=2e-3)
@@ -308,8 +315,7 @@ def main() -> None:
         threshold = calibrate(network, {name: array[:scenes] for name, array in training.items()})
         save_network(network, folder / "mlsd.safetensors")
         table = scores(folder / "mlsd.safetensors", views) | {"threshold": threshold}
-        (folder / "scores.json").write_text(json.dumps(table, indent=2) + "\n")
-        print(table)
+        write_scores(folder, table)
 
 
 if __name__ == "__main__":

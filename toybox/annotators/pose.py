@@ -5,7 +5,6 @@ that can be seen: one that is hidden has no bell, and limbs that end in it no fi
 arXiv 1611.08050, equations 6 to 9).
 """
 
-import json
 from functools import cache
 
 import numpy as np
@@ -24,7 +23,15 @@ from helpers.scores import pose_scores
 from toybox.annotators import augment, held_out
 from toybox.data import SIZE, load_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import Views
 
 PLAN = Plan(steps=4000, batch=64, learning_rate=1e-3)
@@ -207,8 +214,7 @@ def main() -> None:
         save_network(module.network, folder / "pose.safetensors")
         network = load_pose_network(folder / "pose.safetensors")
         table = scores(network.to(views.photo.device), views)
-        (folder / "scores.json").write_text(json.dumps(table, indent=2) + "\n")
-        print(table)
+        write_scores(folder, table)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Transformers", arXiv 2105.15203), half as wide as the smallest of the paper. It 
 classes of ADE20K by name and has met those of the toybox.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,15 @@ from helpers.scores import mean_iou
 from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
 from toybox.data import SIZE, load_data
 from toybox.gallery import tile
-from toybox.training import Plan, adapt, draw_numbers, is_first_process, read_options, train
+from toybox.training import (
+    Plan,
+    adapt,
+    draw_numbers,
+    is_first_process,
+    read_options,
+    train,
+    write_scores,
+)
 from toybox.world import Views
 
 PLAN = Plan(steps=4000, batch=64, learning_rate=1e-3)
@@ -126,8 +133,7 @@ def main() -> None:
     if is_first_process():
         save_pretrained(module.network, new_processor(), folder / "seg")
         table = scores(folder / "seg", views)
-        (folder / "scores.json").write_text(json.dumps(table, indent=2) + "\n")
-        print(table)
+        write_scores(folder, table)
 
 
 if __name__ == "__main__":
