@@ -15,18 +15,18 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from toybox.data import HELD_OUT_SEEDS, SIZE, load_data, open_data
+from toybox.data import SIZE, held_out, load_data, open_data
 from toybox.gallery import tile
 from toybox.training import (
     Plan,
     adapt,
     draw_numbers,
     is_first_process,
+    layout_for,
     read_options,
     train,
     write_scores,
 )
-from toybox.world import render, sample_scene
 
 PLAN = Plan(steps=8000, batch=128, learning_rate=1e-3, weight_decay=1e-4)
 
@@ -62,8 +62,7 @@ class AutoencoderLoss(nn.Module):
 
     def __init__(self, autoencoder: AutoencoderKL, photos: Tensor, batch: int) -> None:
         super().__init__()
-        # Several times faster on a GPU, several times slower on a CPU.
-        self.layout = torch.channels_last if photos.is_cuda else torch.contiguous_format
+        self.layout = layout_for(photos.device)
         self.autoencoder = autoencoder.to(photos.device, memory_format=self.layout)
         self.data = {"photo": photos}
         self.batch = batch
@@ -117,14 +116,6 @@ def psnr(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return 10 * np.log10(255**2 / error.mean(axis=(1, 2, 3)))
 
 
-def held_out_photos(count: int) -> np.ndarray:
-    """Draw `count` photos that no training has seen, (count, 256, 256, 3) uint8."""
-    seeds = HELD_OUT_SEEDS["parts"][:count]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    scenes = [sample_scene(seed) for seed in seeds]
-    return render(scenes, size=SIZE, lines=False, device=device).photo.cpu().numpy()
-
-
 @torch.no_grad()
 def _scaling_factor(autoencoder: AutoencoderKL, photos: np.ndarray) -> float:
     """1 / standard deviation of the latents: diffusion assumes that it is about 1."""
@@ -141,7 +132,7 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
 def main() -> None:
     """Train, measure on held-out photos, save."""
     options = read_options(__doc__.splitlines()[0])
-    photos = held_out_photos(16 if options.smoke else HELD_OUT_SCENES)
+    photos = held_out(16 if options.smoke else HELD_OUT_SCENES).photo.cpu().numpy()
 
     def make_module(device: torch.device, batch: int) -> nn.Module:
         training = load_data(options.data, "photo", device=device)["photo"]

@@ -41,6 +41,7 @@ from toybox.training import (
     adapt,
     draw_numbers,
     is_first_process,
+    layout_for,
     read_options,
     train,
 )
@@ -106,7 +107,7 @@ class ControlNetLoss(nn.Module):
         super().__init__()
         reverse = get_condition(condition).channel_order == "zyx"
         device = data["latents"].device
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        layout = layout_for(device)
         self.text_encoder = base.text_encoder.to(device).requires_grad_(False)
         self.unet = base.unet.to(device, memory_format=layout).requires_grad_(False)
         self.controlnet = ControlNetModel.from_unet(
@@ -183,35 +184,27 @@ def control_pipeline(
     return pipeline
 
 
-class Watch:
-    """Measures, on held-out scenes, what the loss of training does not show."""
-
-    def __init__(
-        self,
-        base: StableDiffusionPipeline,
-        data: dict[str, Tensor],
-        captions: list[str],
-        steps: int,
-    ) -> None:
-        self.base, self.data, self.steps = base, data, steps
-        self.captions = captions[:_WATCHED_SCENES]
-        self.edges = data["source"][: len(self.captions)].cpu().numpy() > 0
-
-    @torch.no_grad()
-    def __call__(self, module: ControlNetLoss, step: int) -> dict[str, float]:
-        """Return the columns for the log."""
-        device = self.data["latents"].device
-        generator = Generator(device).manual_seed(0)
-        numbers = self.data["usable"][:256]
-        times = torch.full_like(numbers, 700)
-        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-            loss = module.loss_of(self.data, numbers, times, 0.0, generator)
-        pictures = follow(self.base, module, self.data, self.captions, self.steps)
-        scores = [
-            edge_f1(wanted, canny_edges(picture)[:, :, 0] > 0, tolerance=2)
-            for wanted, picture in zip(self.edges, pictures, strict=True)
-        ]
-        return {"held_out_loss_t700": loss.item(), "control_score": float(np.mean(scores))}
+@torch.no_grad()
+def watch(
+    base: StableDiffusionPipeline,
+    module: ControlNetLoss,
+    data: dict[str, Tensor],
+    captions: list[str],
+    steps: int,
+) -> dict[str, float]:
+    """Measure on held-out scenes what the loss of training does not show; columns for the log."""
+    device = data["latents"].device
+    numbers = data["usable"][:256]
+    times = torch.full_like(numbers, 700)
+    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+        loss = module.loss_of(data, numbers, times, 0.0, Generator(device).manual_seed(0))
+    pictures = follow(base, module, data, captions, steps)
+    edges = data["source"][numbers[: len(captions)]].cpu().numpy() > 0
+    scores = [
+        edge_f1(wanted, canny_edges(picture)[:, :, 0] > 0, tolerance=2)
+        for wanted, picture in zip(edges, pictures, strict=True)
+    ]
+    return {"held_out_loss_t700": loss.item(), "control_score": float(np.mean(scores))}
 
 
 def follow(
@@ -260,8 +253,8 @@ def main() -> None:
         return ControlNetLoss(options.condition, base, data, hed, batch)
 
     def measure(module: ControlNetLoss, step: int) -> dict[str, float]:
-        fewer = 2 if options.smoke else _WATCHED_STEPS
-        return Watch(base, held_out, captions[: 2 if options.smoke else None], fewer)(module, step)
+        few, fewer = (2, 2) if options.smoke else (_WATCHED_SCENES, _WATCHED_STEPS)
+        return watch(base, module, held_out, captions[:few], fewer)
 
     def sheet(module: ControlNetLoss) -> Image.Image:
         some = captions[: 2 if options.smoke else 8]

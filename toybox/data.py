@@ -150,6 +150,13 @@ def make_data(
         path.unlink()
 
 
+def held_out(count: int, *, lines: bool = False) -> Views:
+    """Draw `count` scenes that no training has seen, on a GPU if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    seeds = HELD_OUT_SEEDS["parts"][:count]
+    return render([sample_scene(seed) for seed in seeds], size=SIZE, device=device, lines=lines)
+
+
 def truth_of(views: Views, number: int) -> dict[str, NDArray]:
     """Return the truth of one view as the arrays of a data folder hold it."""
     lines = np.full((MOST_LINES, 4), np.nan, np.float32)

@@ -41,6 +41,7 @@ from toybox.training import (
     adapt,
     draw_numbers,
     is_first_process,
+    layout_for,
     read_options,
     train,
 )
@@ -131,7 +132,7 @@ class TextToImageLoss(nn.Module):
     def __init__(self, text_encoder: nn.Module, unet: nn.Module, data: dict, batch: int) -> None:
         super().__init__()
         device = data["latents"].device
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        layout = layout_for(device)
         self.text_encoder = text_encoder.to(device)
         self.unet = unet.to(device, memory_format=layout)
         self.diffusion = Diffusion().to(device)

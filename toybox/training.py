@@ -133,6 +133,14 @@ def step_seed(seed: int, step: int, process: int) -> int:
     return int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0])
 
 
+def layout_for(device: torch.device) -> torch.memory_format:
+    """Return the layout of pictures in memory that is fast: channels last on a GPU alone.
+
+    On a CPU that layout makes training several times slower.
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
 def draw_numbers(count: int, batch: int, generator: Generator) -> Tensor:
     """Draw `batch` numbers below `count` on the generator's device."""
     return torch.randint(count, (batch,), generator=generator, device=generator.device)

@@ -19,8 +19,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from transformers import ImageProcessingMixin, PreTrainedModel
 
-from toybox.data import HELD_OUT_SEEDS, SIZE
-from toybox.world import Views, render, sample_scene
+from toybox.data import SIZE
 
 GAIN, BLUR, NOISE = 0.25, 1.0, 0.06
 """Most that `augment` does to a photo."""
@@ -49,13 +48,6 @@ def augment(photos: Tensor, generator: Generator) -> Tensor:
     blurred = torch.lerp(sharp, soft, BLUR * amounts[:, 3:4])
     # Squared: most pictures have little noise.
     return (gain * blurred + NOISE * amounts[:, 4:] ** 2 * noise).clamp(0, 1)
-
-
-def held_out(count: int, *, lines: bool = False) -> Views:
-    """Draw `count` scenes that no training has seen, on a GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    seeds = HELD_OUT_SEEDS["parts"][:count]
-    return render([sample_scene(seed) for seed in seeds], size=SIZE, device=device, lines=lines)
 
 
 @torch.no_grad()

@@ -21,8 +21,8 @@ from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 from helpers.annotators import depth_annotator
 from helpers.conditions.depth import depth_image
 from helpers.scores import align, depth_rmse
-from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
-from toybox.data import DEPTH_UNIT, SIZE, load_data
+from toybox.annotators import augment, ready_to_compile, save_pretrained
+from toybox.data import DEPTH_UNIT, SIZE, held_out, load_data
 from toybox.gallery import tile
 from toybox.training import (
     Plan,

@@ -25,14 +25,15 @@ from helpers.conditions.scribble import thin_soft_edges
 from helpers.networks import load_hed_network, new_hed_network, save_network
 from helpers.runtime import import_controlnet_aux
 from helpers.scores import edge_f1, ms_ssim
-from toybox.annotators import augment, held_out
-from toybox.data import load_data, open_data
+from toybox.annotators import augment
+from toybox.data import held_out, load_data, open_data
 from toybox.gallery import tile
 from toybox.training import (
     Plan,
     adapt,
     draw_numbers,
     is_first_process,
+    layout_for,
     read_options,
     train,
     write_scores,
@@ -61,8 +62,7 @@ class HedLoss(nn.Module):
     def __init__(self, network: nn.Module, data: dict[str, Tensor], batch: int) -> None:
         super().__init__()
         device = data["photo"].device
-        # Several times faster on a GPU, several times slower on a CPU.
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        layout = layout_for(device)
         self.network = network.to(device, memory_format=layout)
         self.data, self.batch = data, batch
 

@@ -20,8 +20,8 @@ from helpers.conditions.skeleton import LIMBS
 from helpers.networks import save_network
 from helpers.pose_network import PoseNetwork, load_pose_network
 from helpers.scores import pose_scores
-from toybox.annotators import augment, held_out
-from toybox.data import SIZE, load_data
+from toybox.annotators import augment
+from toybox.data import SIZE, held_out, load_data
 from toybox.gallery import tile
 from toybox.training import (
     Plan,

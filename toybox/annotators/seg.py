@@ -22,8 +22,8 @@ from helpers.annotators import seg_annotator
 from helpers.conditions.ade20k import CLASSES
 from helpers.conditions.seg import labels_to_colours
 from helpers.scores import mean_iou
-from toybox.annotators import augment, held_out, ready_to_compile, save_pretrained
-from toybox.data import SIZE, load_data
+from toybox.annotators import augment, ready_to_compile, save_pretrained
+from toybox.data import SIZE, held_out, load_data
 from toybox.gallery import tile
 from toybox.training import (
     Plan,
