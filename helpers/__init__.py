@@ -10,6 +10,7 @@ networks     soft edges and lines of the toybox, pose_network its people
 pipelines    load a model, and generate pictures with it
 weights      whether the files of the toybox's model are sound
 show         every figure of the suite
+widgets      sliders over functions that work without them
 experiments  notebooks run as experiments, with parameters
 runtime      what differs from machine to machine
 knobs        the check of arguments that are numbers

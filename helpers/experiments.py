@@ -32,6 +32,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from helpers.runtime import OFFLINE_ENVIRONMENT
+from helpers.widgets import WIDGET_VIEW
 
 RUNS = Path("runs")
 CELL_TIMEOUT = 600
@@ -172,9 +173,10 @@ def run_notebook(
 
 
 def strip_run_records(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove what a run leaves besides outputs: timings, file names, widget state (in place).
+    """Remove what a run leaves besides outputs: timings, file names, widgets (in place).
 
-    Code hosts refuse to show a notebook with widget state that they do not know.
+    Code hosts refuse to show a notebook with widget state that they do not know, and without its
+    state a widget is shown as an error. The words that stand for it are kept.
     """
     for metadata in [notebook.metadata, *(cell.metadata for cell in notebook.cells)]:
         for key in ("papermill", "execution", "widgets"):
@@ -182,6 +184,8 @@ def strip_run_records(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
     return notebook
 
 
