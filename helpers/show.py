@@ -195,6 +195,6 @@ def _render(figure: Figure, alt: str) -> Shown:
     picture.save(buffer, format="PNG", optimize=True)
     if buffer.tell() > LARGEST_PNG:
         buffer = io.BytesIO()
-        picture.save(buffer, format="JPEG", quality=85, subsampling=0)
+        picture.save(buffer, format="JPEG", quality=80, subsampling=0)
         return Shown(buffer.getvalue(), "image/jpeg", alt)
     return Shown(buffer.getvalue(), "image/png", alt)

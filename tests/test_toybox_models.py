@@ -168,6 +168,13 @@ def test_what_loses_nothing_gives_every_photo_back():
     assert np.array_equal(brighter, photos.astype(int).clip(0, 254) + 1)
 
 
+def test_the_noise_of_an_untrained_autoencoder_is_smaller_than_what_it_says():
+    with torch.no_grad():
+        latents = new_autoencoder().encode(torch.rand(2, 3, 64, 64) * 2 - 1).latent_dist
+    noise = latents.std.mean(dim=(0, 2, 3))
+    assert (noise < latents.mean.std(dim=(0, 2, 3))).all(), "a channel would stay empty"
+
+
 def test_the_loss_of_the_autoencoder_is_zero_for_what_changes_nothing():
     photos = torch.randint(256, (3, 16, 16, 3), dtype=torch.uint8, generator=seeded())
     loss, _ = AutoencoderLoss(Identity(), photos, 4)(seeded())

@@ -342,6 +342,19 @@ def test_a_time_gives_the_number_of_steps(options):
     assert json.loads((folder / "part.json").read_text())["steps"] == 61
 
 
+@pytest.mark.parametrize("slower", [0.25, 1, 4])
+def test_a_time_is_kept_although_the_steps_become_slower_or_faster(monkeypatch, slower):
+    now = 0.0
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    clock, plan, step = training._Clock(minutes=10), replace(PLAN, steps=10**9), 0
+    while step < plan.steps:
+        now += 0.1 if step < 1500 else 0.1 * slower
+        step += 1
+        plan = clock.replan(plan, step - 1)
+    # What is planned last is known to 200 steps of the speed before.
+    assert 590 <= now <= 610
+
+
 class Broken(Sum):
     """Has no finite loss from a step on."""
 

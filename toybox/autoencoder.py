@@ -30,26 +30,33 @@ from toybox.training import (
 
 PLAN = Plan(steps=8000, batch=128, learning_rate=1e-3, weight_decay=1e-4)
 
-CHANNELS = (32, 64, 128, 128)
+CHANNELS, LATENT_CHANNELS = (32, 64, 128, 128), 4
 KL_WEIGHT, KL_WARM_UP = 1e-7, 1000
 """Weight of the divergence, and the calls in which it grows from 0. It keeps the latents near zero
-and makes the decoder forgive small errors. With 1e-6 from the first call on, one of the four
-channels of the latents stayed empty."""
+and makes the decoder forgive small errors."""
+
+FIRST_LOG_VARIANCE = -6.0
+"""Where the logarithm of the latents' variance begins. At 0 the noise is larger than everything
+that the encoder says at first, the decoder learns not to listen, and one of the four channels
+stays empty for ever."""
 
 HELD_OUT_SCENES = 256
 
 
 def new_autoencoder() -> AutoencoderKL:
     """Return an untrained autoencoder."""
-    return AutoencoderKL(
+    autoencoder = AutoencoderKL(
         block_out_channels=CHANNELS,
         down_block_types=["DownEncoderBlock2D"] * len(CHANNELS),
         up_block_types=["UpDecoderBlock2D"] * len(CHANNELS),
         layers_per_block=1,
         norm_num_groups=16,
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
         sample_size=SIZE,
     )
+    with torch.no_grad():  # the encoder's last layer gives means, then logarithms of variances
+        autoencoder.quant_conv.bias[LATENT_CHANNELS:] += FIRST_LOG_VARIANCE
+    return autoencoder
 
 
 def to_network(photo: Tensor) -> Tensor:

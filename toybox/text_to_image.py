@@ -46,7 +46,7 @@ from toybox.training import (
     train,
 )
 
-PLAN = Plan(steps=5000, batch=512, learning_rate=8e-4, warm_up=500, average=0.9995)
+PLAN = Plan(steps=16000, batch=512, learning_rate=8e-4, warm_up=500, average=0.9995)
 
 CHANNELS = (96, 96, 96, 64)
 TEXT_WIDTH = 128

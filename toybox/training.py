@@ -39,7 +39,9 @@ from tqdm import tqdm
 LOG_EVERY = 50
 CHECKPOINT_EVERY = 1000
 RUNS, SMOKE_RUNS = Path("runs/toybox"), Path("runs/smoke")
-_STEPS_TO_TIME = range(20, 60)
+_WARM_UP_STEPS, _FIRST_TIMED_STEPS, _TIMED_STEPS = 20, 40, 200
+"""A run with a time limit measures its speed after the first steps, which are slow, then over some
+few, and from then on over more."""
 
 
 @dataclass(frozen=True)
@@ -343,22 +345,30 @@ class _Progress:
 
 
 class _Clock:
-    """Plans as many steps as fit into a time, once it has seen how long a step takes."""
+    """Plans as many steps as fit into a time, again and again: a step takes longer when other
+    programs share the GPU, and shorter when they have ended.
+    """
 
     def __init__(self, minutes: float | None) -> None:
-        self.minutes, self.began, self.timed_from = minutes, time.monotonic(), 0.0
+        self.minutes, self.began = minutes, time.monotonic()
+        self.timed_from: tuple[int, float] | None = None
+        self.next: int | None = None
 
     def replan(self, plan: Plan, step: int) -> Plan:
-        """Return the plan, after a few steps with the number of steps that the time allows."""
-        if not self.minutes or step not in (_STEPS_TO_TIME.start, _STEPS_TO_TIME.stop):
+        """Return the plan, now and then with the number of steps that the time allows."""
+        if self.next is None:
+            self.next = step + _WARM_UP_STEPS
+        if not self.minutes or step < self.next:
             return plan
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.monotonic()
-        if step == _STEPS_TO_TIME.start:
-            self.timed_from = now
+        before, self.timed_from = self.timed_from, (step, now)
+        if not before:
+            self.next = step + _FIRST_TIMED_STEPS
             return plan
-        each = (now - self.timed_from) / len(_STEPS_TO_TIME)
+        self.next = step + _TIMED_STEPS
+        each = (now - before[1]) / (step - before[0])
         left = 60 * self.minutes - (now - self.began)
         fitting = [step + max(1, int(left / each))]
         broadcast_object_list(fitting)  # all processes end together
