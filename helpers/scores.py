@@ -222,7 +222,8 @@ def depth_rmse(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> flo
     """Return the root mean square error of depth, after `align`, as a share of the depth range.
 
     The wanted depth is first scaled to [0, 1]. Any positive scale and any shift of either map
-    leaves the result as it is.
+    leaves the result as it is. One outlier in the wanted depth enlarges its range and makes every
+    error small: clip it first.
 
     Args:
         wanted: inverse depth, shape (H, W).

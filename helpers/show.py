@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import matplotlib.ticker
 import numpy as np
 import PIL.Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,7 +28,7 @@ LARGEST_PNG = 60_000
 """Bytes; busier figures are kept as JPEG, so that a notebook stays below 1 MB."""
 
 FONT = {"family": "DejaVu Sans", "size": 10}
-MAP_COLOURS, UNKNOWN = "viridis", "0.85"
+MAP_COLOURS, SIGNED_COLOURS, UNKNOWN = "viridis", "RdBu_r", "0.85"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def strip(
         alt: what a reader who cannot see the figure should know.
         columns: panels in a row; default all of them.
         height: height of a panel in pixels. Pictures are scaled to it, pixel by pixel.
-        limits: lowest and highest value of the float maps; default those of each map.
+        limits: lowest and highest value of the float maps; default those of each map. Around 0,
+            such as (-1, 1), they give blue below, white at 0 and red above.
         unit: what the numbers of the float maps mean, written at their scale.
 
     Raises:
@@ -89,9 +91,10 @@ def strip(
         axes.axis("off")
         if _is_map(image):
             low, high = limits or (None, None)
+            colours = SIGNED_COLOURS if limits and low == -high else MAP_COLOURS
             drawn = axes.imshow(
                 image,
-                cmap=matplotlib.colormaps[MAP_COLOURS].with_extremes(bad=UNKNOWN),
+                cmap=matplotlib.colormaps[colours].with_extremes(bad=UNKNOWN),
                 vmin=low,
                 vmax=high,
                 interpolation=_interpolation(image, height),
@@ -140,6 +143,7 @@ def curves(
         axes.plot(x, values, label=name, linewidth=2)
     if logarithmic_x:
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set_xlabel(x_label, fontdict=FONT)
     axes.set_ylabel(y_label, fontdict=FONT)
     axes.set_ylim(bottom=0)

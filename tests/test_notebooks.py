@@ -14,6 +14,20 @@ from helpers.experiments import run_notebook
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
+SECTIONS = [
+    "What you will learn",
+    "Setup",
+    "The condition",
+    "The mathematics",
+    "From photo to control image",
+    "Turn the knobs",
+    "When it fails",
+    "Exercises",
+    "Summary",
+    "What next",
+    "References",
+]
+
 
 def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
@@ -93,6 +107,46 @@ def test_cells_are_short_and_explained(path):
     assert "ccc" not in kinds.removeprefix(kinds[: kinds.index("c") + 2]), "three cells in a row"
     for cell in code_cells(notebook):
         assert max(map(len, cell.source.splitlines())) <= 79
+
+
+@notebooks
+def test_all_notebooks_have_the_same_sections(path):
+    notebook = read(path)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"^## (.+)$", prose, re.MULTILINE) == SECTIONS
+    title, promise = prose.splitlines()[0], prose.splitlines()[2]
+    (row,) = (row for row in CONDITIONS.values() if row.notebook == path.stem)
+    assert title == f"# {path.stem[:2]} · {row.title}"
+    assert promise.startswith("> ")
+    assert len(re.findall(r"^- \*\*\w+", prose, re.MULTILINE)) >= 3, "three promises, verbs first"
+    assert "**Before you start.**" in prose
+    assert "**Time and hardware.**" in prose
+
+
+@notebooks
+def test_three_exercises_have_folded_solutions_that_assert(path):
+    notebook = read(path)
+    solutions = [
+        cell for cell in code_cells(notebook) if "solution" in cell.metadata.get("tags", [])
+    ]
+    assert len(solutions) == 3
+    for number, cell in enumerate(solutions, start=1):
+        assert cell.source.startswith(f"# Solution {number}")
+        assert "assert" in cell.source
+        assert cell.metadata["jupyter"]["source_hidden"] is True
+
+
+@notebooks
+def test_references_are_numbered_and_cited(path):
+    cells = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    text, references = "\n".join(cells).split("## References")
+    numbers = [int(number) for number in re.findall(r"^(\d)\. ", references, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    prose = re.sub(r"\$+[^$]+\$+|`[^`]+`", "", text)
+    groups = re.findall(r"\[(\d(?:, \d)*)\]", prose)
+    cited = {int(number) for group in groups for number in group.split(",")}
+    assert cited
+    assert cited <= set(numbers)
 
 
 @notebooks

@@ -30,6 +30,16 @@ def test_a_map_of_numbers_gets_a_scale_beside_it():
     assert scaled.shape[1] > plain.shape[1]
 
 
+def test_signed_maps_are_white_at_zero_blue_below_and_red_above():
+    signs = np.repeat([[-1.0, 0.0, 1.0]], 2, axis=0)
+    shown = pixels(strip({"a": signs}, alt="three signs", height=100, limits=(-1, 1)))
+    row = shown[shown.shape[0] // 2].astype(int)
+    left, middle, right = (row[12 + at] for at in (25, 75, 125))
+    assert left[2] > left[0] + 40
+    assert middle.min() > 240
+    assert right[0] > right[2] + 40
+
+
 def test_panels_go_into_columns():
     four = {str(number): RED for number in range(4)}
     wide = pixels(strip(four, alt="four red areas"))

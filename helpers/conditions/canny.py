@@ -160,7 +160,7 @@ def direction(dx: NDArray[np.integer], dy: NDArray[np.integer]) -> NDArray[np.in
 
     Returns:
         Array of shape (H, W): `HORIZONTAL`, `FALLING`, `VERTICAL` or `RISING`. Opposite
-        gradients point along the same way.
+        gradients point along the same way. Where both are 0 the value means nothing.
     """
     _check_maps(dx=dx, dy=dy)
     if not (np.issubdtype(dx.dtype, np.integer) and np.issubdtype(dy.dtype, np.integer)):

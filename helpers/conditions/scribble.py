@@ -58,8 +58,8 @@ def scribble_from_soft_edges(soft_edges: Image.Image | NDArray) -> Picture:
         soft_edges: white soft edges on black, such as the hed control image.
 
     Returns:
-        Control image of shape (H, W, 3), uint8: white (255) strokes, about 13 pixels wide, on
-        black (0).
+        Control image of shape (H, W, 3), uint8: white (255) strokes, 11 pixels wide or a
+        little more, on black (0).
     """
     lines = thin_soft_edges(soft_edges, sigma=3, threshold=127)
     glow = cv2.GaussianBlur(lines, (0, 0), 3)

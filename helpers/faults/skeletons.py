@@ -50,7 +50,7 @@ def find_mixed_limbs(picture: Picture, row: Condition) -> Hit | None:
     if share < 0.03:
         return None
     message = f"{share:.0%} of the drawn pixels are darker than any limb: smoothed or resized"
-    advice = "resize with nearest, or draw at the final size; "
+    advice = "scale the joints and draw at the final size, or resize with nearest; "
     return Finding("mixed colours", message, again(row, advice)), None
 
 
