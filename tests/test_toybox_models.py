@@ -1,5 +1,6 @@
 """The parts of the model have Stable Diffusion's shape, and learn from what is later shown."""
 
+import copy
 import json
 import shutil
 
@@ -26,6 +27,7 @@ from toybox.autoencoder import (
     psnr,
     reconstruct,
     to_network,
+    with_frozen_encoder,
 )
 from toybox.controlnet import (
     ControlNetLoss,
@@ -193,6 +195,19 @@ def test_decibels_of_known_errors():
     found[2, 0, 0, 0] = 0
     expected = [255**2 / 1, 255**2 / 50, 255**2 / (10_000 / 192)]
     np.testing.assert_allclose(psnr(found, wanted), 10 * np.log10(expected))
+
+
+def test_the_decoder_learns_on_while_latents_stay_what_they_were(base, views):
+    network = with_frozen_encoder(copy.deepcopy(base.vae))
+    before = network.encode(to_network(views.photo)).latent_dist.mean
+    optimizer = torch.optim.SGD([w for w in network.parameters() if w.requires_grad], 0.1)
+    loss, _ = AutoencoderLoss(network, views.photo, 2)(seeded())
+    loss.backward()
+    optimizer.step()
+    assert torch.equal(network.encode(to_network(views.photo)).latent_dist.mean, before)
+    with torch.no_grad():
+        again, _ = AutoencoderLoss(network, views.photo, 2)(seeded())
+    assert again < loss
 
 
 def test_scaled_latents_have_a_standard_deviation_of_one(base, views):

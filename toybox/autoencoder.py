@@ -1,9 +1,13 @@
-"""Train the autoencoder: python -m toybox.autoencoder [--smoke]
+"""Train the autoencoder: python -m toybox.autoencoder [--decoder] [--smoke]
 
 It shrinks a photo of 256 x 256 pixels to 32 x 32 latents with four channels, and back, as the
 autoencoder of Stable Diffusion does (Kingma and Welling, arXiv 1312.6114; Rombach et al., arXiv
-2112.10752). It is trained on photos alone and then left as it is. A photo that went through it is
-what a perfect sample of the toybox would look like: the ceiling of every score.
+2112.10752). It is trained on photos alone. A photo that went through it is what a perfect sample of
+the toybox would look like: the ceiling of every score.
+
+With --decoder, the decoder of a trained autoencoder learns on while the encoder stays as it is, as
+the later decoders of Stable Diffusion did. Latents stay what they were, so this can go on while
+everything that reads latents is being trained, and pictures become crisper.
 """
 
 from pathlib import Path
@@ -29,6 +33,8 @@ from toybox.training import (
 )
 
 PLAN = Plan(steps=8000, batch=128, learning_rate=1e-3, weight_decay=1e-4)
+
+DECODER_PLAN = Plan(steps=12_000, batch=32, learning_rate=5e-4, weight_decay=1e-4)
 
 CHANNELS, LATENT_CHANNELS = (32, 64, 128, 128), 4
 KL_WEIGHT, KL_WARM_UP = 1e-7, 1000
@@ -57,6 +63,14 @@ def new_autoencoder() -> AutoencoderKL:
     with torch.no_grad():  # the encoder's last layer gives means, then logarithms of variances
         autoencoder.quant_conv.bias[LATENT_CHANNELS:] += FIRST_LOG_VARIANCE
     return autoencoder
+
+
+def with_frozen_encoder(autoencoder: AutoencoderKL) -> AutoencoderKL:
+    """Let the decoder alone learn; returns the same autoencoder."""
+    autoencoder.requires_grad_(False)
+    for part in (autoencoder.post_quant_conv, autoencoder.decoder):
+        part.requires_grad_(True)
+    return autoencoder.train()
 
 
 def to_network(photo: Tensor) -> Tensor:
@@ -138,25 +152,32 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
 
 def main() -> None:
     """Train, measure on held-out photos, save."""
-    options = read_options(__doc__.splitlines()[0])
+    options = read_options(__doc__.splitlines()[0], decoder=False)
+    name, plan = ("decoder", DECODER_PLAN) if options.decoder else ("autoencoder", PLAN)
     photos = held_out(16 if options.smoke else HELD_OUT_SCENES).photo.cpu().numpy()
 
     def make_module(device: torch.device, batch: int) -> nn.Module:
         training = load_data(options.data, "photo", device=device)["photo"]
-        return AutoencoderLoss(new_autoencoder(), training, batch)
+        if options.decoder:
+            autoencoder = with_frozen_encoder(load_autoencoder(options.out / "autoencoder"))
+        else:
+            autoencoder = new_autoencoder()
+        return AutoencoderLoss(autoencoder, training, batch)
 
     def sheet(module: nn.Module) -> Image.Image:
         some = photos[:8]
         return Image.fromarray(tile(np.stack([some, reconstruct(module.autoencoder, some)])))
 
-    module, folder = train("autoencoder", make_module, adapt(PLAN, options), options, sheet=sheet)
+    module, folder = train(name, make_module, adapt(plan, options), options, sheet=sheet)
     if not is_first_process():
         return
     autoencoder = module.autoencoder.eval()
-    training = open_data(options.data, "photo")["photo"][:1024]
-    autoencoder.register_to_config(scaling_factor=_scaling_factor(autoencoder, training))
-    autoencoder.half().save_pretrained(folder)
-    decibels = psnr(reconstruct(load_autoencoder(folder).to(autoencoder.device), photos), photos)
+    if not options.decoder:
+        training = open_data(options.data, "photo")["photo"][:1024]
+        autoencoder.register_to_config(scaling_factor=_scaling_factor(autoencoder, training))
+    saved = folder / "vae" if options.decoder else folder
+    autoencoder.half().save_pretrained(saved)
+    decibels = psnr(reconstruct(load_autoencoder(saved).to(autoencoder.device), photos), photos)
     scores = {
         "scenes": len(photos),
         "psnr_mean_db": round(float(decibels.mean()), 2),

@@ -14,6 +14,7 @@ BEGIN, END = "<!-- parts: made by python -m toybox.card -->\n", "<!-- /parts -->
 
 _HEADLINES = {
     "autoencoder": ("psnr_mean_db", "{:.1f} dB PSNR"),
+    "decoder": ("psnr_mean_db", "{:.1f} dB PSNR"),
     "annotators-depth": ("abs_rel", "AbsRel {:.3f}"),
     "annotators-seg": ("miou", "mIoU {:.3f}"),
     "annotators-hed": ("f1", "edge F1 within 2 pixels {:.3f}"),
@@ -26,6 +27,7 @@ _BESIDE = {
 }
 _FOLDERS = {
     "autoencoder": ("base/vae",),
+    "decoder": (),  # is part of the autoencoder
     "text-to-image": ("base/unet", "base/text_encoder"),
     "annotators-depth": ("annotators/depth",),
     "annotators-seg": ("annotators/seg",),
@@ -38,7 +40,7 @@ _FOLDERS = {
 def table(folder: Path = TOYBOX_WEIGHTS) -> str:
     """Return a table of the parts as Markdown, from the manifest."""
     manifest = read_manifest(folder)
-    order = ["autoencoder", "text-to-image", *sorted(manifest["parts"])]
+    order = ["autoencoder", "decoder", "text-to-image", *sorted(manifest["parts"])]
     lines = [
         "| part | MB | steps × batch | minutes | on | held-out scenes |",
         "|---|---|---|---|---|---|",

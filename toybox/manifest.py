@@ -22,6 +22,7 @@ ENDINGS = (".json", ".safetensors", ".txt")
 _NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 _ORIGINS = {
     "base": "text-to-image/base",
+    "base/vae": "decoder/vae",
     **{
         f"controlnet/{name}/{file}": f"controlnet-{name}/{file}"
         for name in CONDITIONS
@@ -33,7 +34,7 @@ _ORIGINS = {
     "annotators/mlsd.safetensors": "annotators-mlsd/mlsd.safetensors",
     "annotators/pose.safetensors": "annotators-pose/pose.safetensors",
 }
-"""Where each part of the weights lies below the folder of runs."""
+"""Where each part of the weights lies below the folder of runs; the later of two replaces."""
 
 
 def collect(runs: Path, folder: Path) -> None:
