@@ -11,8 +11,11 @@ import pytest
 from helpers.catalogue import CONDITIONS
 from helpers.experiments import run_notebook
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+INTRODUCTION = "00_how_controlnet_works"
 
 SECTIONS = [
     "What you will learn",
@@ -37,6 +40,10 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def markdown(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
 def printed(notebook: nbformat.NotebookNode) -> list[str]:
     return [
         "".join(output.text for output in cell.outputs if output.output_type == "stream")
@@ -46,7 +53,8 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
 
 def test_there_are_notebooks_and_their_names_are_those_of_the_catalogue():
     assert NOTEBOOKS
-    assert {path.stem for path in NOTEBOOKS} <= {row.notebook for row in CONDITIONS.values()}
+    names = {INTRODUCTION, *(row.notebook for row in CONDITIONS.values())}
+    assert {path.stem for path in NOTEBOOKS} == names
 
 
 @notebooks
@@ -109,15 +117,17 @@ def test_cells_are_short_and_explained(path):
         assert max(map(len, cell.source.splitlines())) <= 79
 
 
-@notebooks
-def test_all_notebooks_have_the_same_sections(path):
-    notebook = read(path)
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+@pytest.mark.parametrize("row", CONDITIONS.values(), ids=lambda row: row.name)
+def test_the_notebook_of_a_condition_has_the_same_sections_as_all_others(row):
+    prose = markdown(read(ROOT / "notebooks" / f"{row.notebook}.ipynb"))
     assert re.findall(r"^## (.+)$", prose, re.MULTILINE) == SECTIONS
-    title, promise = prose.splitlines()[0], prose.splitlines()[2]
-    (row,) = (row for row in CONDITIONS.values() if row.notebook == path.stem)
-    assert title == f"# {path.stem[:2]} · {row.title}"
-    assert promise.startswith("> ")
+    assert prose.startswith(f"# {row.notebook[:2]} · {row.title}\n")
+
+
+@notebooks
+def test_a_notebook_promises_what_can_be_learnt_and_what_it_takes(path):
+    prose = markdown(read(path))
+    assert re.match(rf"# {path.stem[:2]} · .+\n\n> ", prose)
     assert len(re.findall(r"^- \*\*\w+", prose, re.MULTILINE)) >= 3, "three promises, verbs first"
     assert "**Before you start.**" in prose
     assert "**Time and hardware.**" in prose
@@ -138,8 +148,7 @@ def test_three_exercises_have_folded_solutions_that_assert(path):
 
 @notebooks
 def test_references_are_numbered_and_cited(path):
-    cells = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-    text, references = "\n".join(cells).split("## References")
+    text, references = markdown(read(path)).split("## References")
     numbers = [int(number) for number in re.findall(r"^(\d)\. ", references, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
     prose = re.sub(r"\$+[^$]+\$+|`[^`]+`", "", text)
