@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from helpers.annotators import STROKE, Annotator, draw_control, load_annotator
 from helpers.catalogue import CONDITIONS, get_condition
 from helpers.conditions.normal import decode_normals, normal_map
+from helpers.images import Picture
 from helpers.pipelines import generate, load_pipeline
 from helpers.runtime import default_device
 from helpers.scores import SCORES, GapClosed, gap_closed
@@ -117,26 +118,15 @@ def measure(
     chosen = held_out_scenes(condition, scenes)
     views = render(chosen, size=SIZE, device=pipeline.device)
     wanted = [true_measurement(condition, views, n, annotator) for n in range(scenes)]
-    controls = [draw_control(condition, one, SIZE, SIZE) for one in wanted]
-    captions = [scene.caption for scene in chosen]
-
-    def draw(images: list, scale: float) -> list[NDArray[np.uint8]]:
-        return draw_in_batches(
-            pipeline, captions, images, conditioning_scale=scale, steps=steps, batch=batch
-        )
-
-    drawn = draw(controls, 1.0)
-    pictures = {
-        "score": drawn,
-        "no_control": draw(controls, 0.0),
-        "foreign": drawn[1:] + drawn[:1],
-        "ceiling": list(reconstruct(pipeline.vae, views.photo.cpu().numpy())),
-    }
-    score = SCORES[condition]
-    results = {
-        row: [score.measure(w, annotator(p)) for w, p in zip(wanted, pictures[row], strict=True)]
-        for row in ROWS
-    }
+    pictures = draw_rows(
+        pipeline,
+        [scene.caption for scene in chosen],
+        [draw_control(condition, one, SIZE, SIZE) for one in wanted],
+        views.photo.cpu().numpy(),
+        steps=steps,
+        batch=batch,
+    )
+    results = score_rows(condition, wanted, pictures, annotator)
     return {
         "condition": condition,
         "first_seed": HELD_OUT_SEEDS["scores"].start,
@@ -146,6 +136,54 @@ def measure(
             row: {key: [_rounded(one[key]) for one in ones] for key in ones[0]}
             for row, ones in results.items()
         },
+    }
+
+
+def draw_rows(
+    pipeline: StableDiffusionControlNetPipeline,
+    captions: list[str],
+    controls: list[Picture],
+    photos: NDArray[np.uint8],
+    *,
+    steps: int = 20,
+    batch: int = 8,
+) -> dict[str, list[Picture]]:
+    """Draw what a score is compared with: for each of `ROWS` one picture a scene.
+
+    Args:
+        pipeline: with the ControlNet of the condition.
+        captions: of at least two scenes; a picture is foreign to the next one.
+        controls: the control image of each scene.
+        photos: the true photo of each scene, (N, H, W, 3).
+        steps: of the sampler.
+        batch: pictures drawn at a time.
+    """
+
+    def draw(scale: float) -> list[Picture]:
+        return draw_in_batches(
+            pipeline, captions, controls, conditioning_scale=scale, steps=steps, batch=batch
+        )
+
+    drawn = draw(1.0)
+    return {
+        "score": drawn,
+        "no_control": draw(0.0),
+        "foreign": drawn[1:] + drawn[:1],
+        "ceiling": list(reconstruct(pipeline.vae, photos)),
+    }
+
+
+def score_rows(
+    condition: str,
+    wanted: list[NDArray],
+    pictures: dict[str, list[Picture]],
+    annotator: Annotator,
+) -> dict[str, list[dict[str, float]]]:
+    """Return the scores of each picture of `draw_rows` against what was wanted of its scene."""
+    measured = SCORES[condition].measure
+    return {
+        row: [measured(w, annotator(picture)) for w, picture in zip(wanted, drawn, strict=True)]
+        for row, drawn in pictures.items()
     }
 
 
@@ -179,6 +217,12 @@ def closed(result: dict) -> GapClosed:
     return gap_closed(scenes["score"], scenes["foreign"], scenes["ceiling"])
 
 
+def means(result: dict) -> dict[str, float]:
+    """Return the mean headline score of each row of a result."""
+    key = SCORES[result["condition"]].headline
+    return {row: float(np.nanmean(np.array(result["scenes"][row][key], float))) for row in ROWS}
+
+
 def table(folder: Path = RESULTS) -> str:
     """Return the scoreboard as Markdown, from the JSON files."""
     lines = [
@@ -189,10 +233,7 @@ def table(folder: Path = RESULTS) -> str:
         result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         score, gap = SCORES[name], closed(result)
         digits = 1 if score.unit == "degrees" else 3
-        mean = {
-            row: f"{np.nanmean(np.array(result['scenes'][row][score.headline], float)):.{digits}f}"
-            for row in ROWS
-        }
+        mean = {row: f"{number:.{digits}f}" for row, number in means(result).items()}
         arrow = "↑" if score.better == "higher" else "↓"
         lines.append(
             f"| {name} | {score.name} {arrow} | {mean['no_control']} | {mean['foreign']} "
