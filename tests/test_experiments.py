@@ -139,7 +139,28 @@ def test_a_stored_notebook_keeps_its_outputs_and_no_records_of_the_run(
     assert "widget-state" not in text
     assert str(path.parent) not in text
     assert strip_run_records(stored) == nbformat.read(path, as_version=4)
-    assert "[1/1] notebook.ipynb ..." in capsys.readouterr().out
+    assert "[1/1] notebook.ipynb " in capsys.readouterr().out
+
+
+def test_two_at_a_time_are_reported_as_they_end_and_returned_as_asked_for(notebook, capsys):
+    slow = notebook("import time; time.sleep(3)", name="slow.ipynb")
+    fast = notebook(name="fast.ipynb")
+    runs = run_suite([slow, fast], jobs=2)
+    assert [run.output.stem for run in runs] == ["slow", "fast"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["fast.ipynb", "slow.ipynb"]
+
+
+def test_a_failure_ends_the_suite_and_shows_the_cell(notebook, tmp_path):
+    broken = notebook("assert seed == 2, 'the reason'", name="broken.ipynb")
+    next_ones = [
+        notebook(f"open('ran{number}', 'w').close()", name=f"{number}.ipynb") for number in range(3)
+    ]
+    with pytest.raises(NotebookError, match=r"(?s)broken\.ipynb.*the reason.*assert seed == 2"):
+        run_suite([broken, *next_ones])
+    # The first of them may have begun before the failure was known.
+    assert not (tmp_path / "ran1").exists()
+    assert not (tmp_path / "ran2").exists()
 
 
 def test_outputs_are_not_stored_with_other_parameters(notebook):
