@@ -151,6 +151,7 @@ def test_references_are_numbered_and_cited(path):
     text, references = markdown(read(path)).split("## References")
     numbers = [int(number) for number in re.findall(r"^(\d)\. ", references, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
+    assert not re.search(r"^ +\d{2,}\. ", references, re.MULTILINE), "would be a list of its own"
     prose = re.sub(r"\$+[^$]+\$+|`[^`]+`", "", text)
     groups = re.findall(r"\[(\d(?:, \d)*)\]", prose)
     cited = {int(number) for group in groups for number in group.split(",")}
