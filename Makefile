@@ -24,7 +24,7 @@ help: ## list the targets
 test: $(READY) ## run the tests, every notebook included
 	$(RUN) -m pytest
 
-notebooks: $(READY) ## run every notebook from top to bottom; copies go to runs/
+notebooks: $(READY) ## run every notebook from top to bottom, two at a time; copies go to runs/
 	$(RUN) -m helpers.experiments $(NOTEBOOKS)
 
 outputs: $(READY) ## run every notebook and store the outputs in it

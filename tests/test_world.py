@@ -474,6 +474,17 @@ def test_straight_lines_run_along_edges(views):
     assert np.quantile(shares, 0.05) > 0.7
 
 
+def test_what_stands_on_a_rug_shows_its_lower_edges():
+    scene = sample_scene(10)
+    (cube,) = (one for one in scene.objects if one.kind == "cube")
+    assert "rug" in scene.caption
+    view = render(scene)
+    y, x = np.nonzero(view.instances[0].numpy() == cube.instance)
+    lowest = np.array([x[y.argmax()], y.max()])
+    ends = view.lines[0].numpy().reshape(-1, 2)
+    assert np.linalg.norm(ends - lowest, axis=1).min() < 3
+
+
 def test_rooms_show_the_line_between_floor_and_wall(scenes, views):
     for k, scene in enumerate(scenes):
         labels = views.labels[k]

@@ -39,6 +39,10 @@ from toybox.world.toys import ADE20K, CLASS_OF_KIND, Occluder, Toy, build_toy
 
 _LEAST_SHARE = 0.02  # of the picture, that every object must show of itself
 
+RUG = 0.002
+"""Thickness of a rug in m: so thin that what stands on the floor below it is seen down to its
+lower edges."""
+
 ROOM_SURFACES = ("floor", "back wall", "left wall", "right wall")
 """The planes of the room, in the order of `Room.planes`."""
 
@@ -394,7 +398,7 @@ def _assemble(seed, meaning, objects, room, light, camera, pieces, random) -> Sc
 
 
 def _rug(room: Room, pieces: Sequence[tuple], random: Random) -> Solids:
-    """A round or square rug, 1 cm thick, around the middle of the toys."""
+    """A round or square rug around the middle of the toys."""
     points = np.concatenate([g.bounds().reshape(-1, 3) for _, _, g, _, _ in pieces])
     x, _, z = (points.max(axis=0) + points.min(axis=0)) / 2
     spread = (points.max(axis=0) - points.min(axis=0)) / 2
@@ -406,11 +410,12 @@ def _rug(room: Room, pieces: Sequence[tuple], random: Random) -> Solids:
     soft = tuple(0.86 * c + 0.1 for c in rgb)
     solids = Solids()
     if random.random() < 0.5:
-        solids.box((x, 0.006, z), (wide, 0.006, deep), Paint(soft, 0.0))
+        solids.box((x, RUG / 2, z), (wide, RUG / 2, deep), Paint(soft, 0.0))
+        solids.edges[-1] = solids.edges[-1][-4:]  # those of its top, or each would count twice
     else:
         r = min(wide, deep) * 1.1
         r = min(r, z - room.back - 0.05, x - room.left - 0.05, room.right - x - 0.05)
-        solids.cone((x, 0, z), r, (x, 0.012, z), r, Paint(soft, 0.0))
+        solids.cone((x, 0, z), r, (x, RUG, z), r, Paint(soft, 0.0))
     return solids
 
 
