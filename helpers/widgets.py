@@ -9,7 +9,7 @@ over at the least, the default and the greatest value of each knob.
 import html
 import inspect
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ipywidgets
@@ -18,9 +18,6 @@ from helpers.show import Shown
 
 Range = tuple[float, float, float]
 """Least value, greatest value, step. Whole numbers give a slider of whole numbers."""
-
-Choices = Sequence[Any]
-"""A list of values to choose from."""
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -46,6 +46,8 @@ def table(folder: Path = TOYBOX_WEIGHTS) -> str:
         "|---|---|---|---|---|---|",
     ]
     for part in dict.fromkeys(order):
+        if part not in manifest["parts"]:  # such as a decoder that did not learn on
+            continue
         facts = manifest["parts"][part]
         lines.append(
             f"| {part} | {_megabytes(part, manifest['files']):.1f} "
