@@ -27,6 +27,7 @@ from toybox.scoreboard import (
     draw_in_batches,
     held_out_scenes,
     measure,
+    score_rows,
     table,
     true_measurement,
     with_table,
@@ -192,6 +193,22 @@ def test_each_row_is_what_it_says(result, weights):
             for key, value in expected.items():
                 assert result["scenes"][row][key][number] == pytest.approx(value, abs=0.02)
     assert len({tuple(values["f1"]) for values in result["scenes"].values()}) == len(ROWS)
+
+
+def test_each_picture_is_read_once():
+    masks = [np.eye(SIZE, dtype=bool), np.eye(SIZE, dtype=bool)[::-1]]
+    read = []
+
+    def annotator(picture):
+        read.append(picture)
+        return picture > 0
+
+    drawn = [mask.astype(np.uint8) for mask in masks]
+    found = score_rows("canny", masks, {"score": drawn, "foreign": drawn[::-1]}, annotator)
+    assert len(read) == 2
+    key = SCORES["canny"].headline
+    assert [one[key] for one in found["score"]] == [1, 1]
+    assert max(one[key] for one in found["foreign"]) < 0.5
 
 
 def test_pictures_of_batches_keep_their_order_and_seeds(weights):

@@ -181,8 +181,11 @@ def score_rows(
 ) -> dict[str, list[dict[str, float]]]:
     """Return the scores of each picture of `draw_rows` against what was wanted of its scene."""
     measured = SCORES[condition].measure
+    # The foreign pictures are those of the score in another order: each is read once.
+    different = {id(picture): picture for drawn in pictures.values() for picture in drawn}
+    found = {key: annotator(picture) for key, picture in different.items()}
     return {
-        row: [measured(w, annotator(picture)) for w, picture in zip(wanted, drawn, strict=True)]
+        row: [measured(w, found[id(picture)]) for w, picture in zip(wanted, drawn, strict=True)]
         for row, drawn in pictures.items()
     }
 
