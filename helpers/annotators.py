@@ -40,6 +40,7 @@ from helpers.conditions.scribble import (
     thin_soft_edges,
 )
 from helpers.conditions.seg import Labels, labels_to_colours
+from helpers.hub import missing_weights
 from helpers.images import Picture, check_size, fit, to_map, to_rgb
 from helpers.networks import load_hed_network, load_mlsd_network
 from helpers.pose_network import load_pose_network, pose_maps
@@ -108,12 +109,8 @@ def load_annotator(
     try:
         return _LOADERS[row.name](row.annotator_checkpoint, kind, place)
     except OSError as error:
-        raise FileNotFoundError(
-            f"expected {row.annotator_checkpoint} in the cache of the Hugging Face hub, or a "
-            f"network to download it once; got {str(error).partition(chr(10))[0]!r}. Connect, "
-            "unset HF_HUB_OFFLINE, and run the same line again; or take model='toybox', which "
-            "needs no download"
-        ) from error
+        # One error is easier to read than the chain of those that led to it.
+        raise missing_weights([row.name], error) from None
 
 
 def draw_control(condition: str, measurement: Measurement, height: int, width: int) -> Picture:

@@ -37,16 +37,13 @@ from helpers.catalogue import (
     get_model,
 )
 from helpers.conditions.normal import order_for_pipeline
+from helpers.hub import missing_weights
 from helpers.images import Picture, to_rgb
 from helpers.knobs import check_numbers
 from helpers.weights import TOYBOX_WEIGHTS, verify_weights
 
 CLIP_VOCABULARY = 49_408
 """Tokens of CLIP's own tokenizer, which knows any word; the toybox's has far fewer."""
-
-BASE_GIGABYTES, CONTROLNET_GIGABYTES = 4.3, 1.4
-"""What the repositories of Stable Diffusion 1.5 download, in units of 10^9 bytes: 32-bit UNet,
-text encoder and autoencoder (1,066 million numbers), and one ControlNet (361 million)."""
 
 ControlImage = Image.Image | NDArray[np.uint8]
 
@@ -131,7 +128,8 @@ def load_pipeline(
     except OSError as error:
         if not kind.on_hub:
             raise
-        raise FileNotFoundError(_not_loaded([base, *checkpoints], error)) from error
+        # One error is easier to read than the chain of those that led to it.
+        raise missing_weights([row.name for row in conditions], error) from None
     pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
     return pipeline.to(place)
 
@@ -292,17 +290,6 @@ def _sources(model: Model, conditions: list[Condition], folder: Path) -> tuple[s
     parts = [f"controlnet/{row.name}" for row in conditions]
     verify_weights("base", *parts, folder=folder)
     return str(folder / "base"), [str(folder / part) for part in parts]
-
-
-def _not_loaded(names: list[str], error: OSError) -> str:
-    needed = dict.fromkeys(names, CONTROLNET_GIGABYTES) | {BASE_MODEL: BASE_GIGABYTES}
-    sizes = ", ".join(f"{name} ({size} GB)" for name, size in needed.items())
-    return (
-        f"expected Stable Diffusion 1.5 in the cache of the Hugging Face hub, or a network to "
-        f"download it once, {sum(needed.values()):.1f} GB in all: {sizes}; got "
-        f"{str(error).partition(chr(10))[0]!r}. Connect, unset HF_HUB_OFFLINE, and run the same "
-        "line again; or take model='toybox', which needs no download"
-    )
 
 
 def _listed(values: Any) -> list:

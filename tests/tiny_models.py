@@ -5,6 +5,7 @@ weights meet (files, names, shapes, arguments) is met by these.
 """
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -16,11 +17,28 @@ from diffusers import (
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from transformers import CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    BitConfig,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    ConvNextConfig,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessor,
+    PreTrainedModel,
+    SegformerImageProcessor,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
+)
+from transformers.image_processing_utils import BaseImageProcessor
 
 from helpers.catalogue import BASE_MODEL, CONDITIONS
+from helpers.conditions.ade20k import CLASSES
 from helpers.pipelines import CLIP_VOCABULARY
-from helpers.runtime import without_loading_bars
+from helpers.runtime import import_controlnet_aux, without_loading_bars
+from helpers.weights import sha256
 from toybox.manifest import write_manifest
 from toybox.tokenizer import make_tokenizer
 
@@ -28,6 +46,7 @@ LEVELS = 4
 CHANNELS = (8,) * LEVELS
 TEXT_SIZE = 8
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+CLIP_TOKENS = 77
 COMMIT = "0" * 40
 
 
@@ -54,6 +73,7 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
     snapshot = cached_repository(cache, BASE_MODEL)
     with without_loading_bars():
         base.save_pretrained(snapshot)
+    _save_as_clip(base.tokenizer, snapshot / "tokenizer")
     # The released folder has a safety checker of 1.2 GB, which must not be asked for.
     index = json.loads((snapshot / "model_index.json").read_text())
     index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
@@ -62,6 +82,34 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
         tiny_controlnet(unet, "rgb").save_pretrained(
             cached_repository(cache, CONDITIONS[name].checkpoint)
         )
+    _move_to_blobs(cache)
+
+
+def tiny_annotators(cache: Path) -> None:
+    """Add the annotators of the release: small networks of the same classes, random weights.
+
+    The networks of controlnet_aux have one size each. With these weights they find nobody and no
+    straight line.
+    """
+    torch.manual_seed(0)
+    for name, network, processor in (
+        ("depth", _tiny_dpt(), DPTImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3)),
+        ("seg", _tiny_upernet(), SegformerImageProcessor()),
+    ):
+        snapshot = cached_repository(cache, CONDITIONS[name].annotator_checkpoint)
+        _save_as_pickle(network, processor, snapshot)
+    aux = import_controlnet_aux()
+    from controlnet_aux.mlsd.models.mbv2_mlsd_large import MobileV2_MLSD_Large
+
+    snapshot = cached_repository(cache, CONDITIONS["hed"].annotator_checkpoint)
+    snapshot.mkdir(parents=True)
+    torch.save(_half(aux.hed.ControlNetHED_Apache2()), snapshot / "ControlNetHED.pth")
+    torch.save(_half(MobileV2_MLSD_Large()), snapshot / "mlsd_large_512_fp32.pth")
+    # Its file names layers without the block that they belong to.
+    body = _half(aux.open_pose.body.bodypose_model())
+    body = {name.partition(".")[2]: weight for name, weight in body.items()}
+    torch.save(body, snapshot / "body_pose_model.pth")
+    _move_to_blobs(cache)
 
 
 def tiny_unet() -> UNet2DConditionModel:
@@ -134,9 +182,76 @@ def _as_large_as_clip(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     unused = {f"<{number}>": number for number in range(len(tokenizer), CLIP_VOCABULARY)}
     merges = [tuple(pair) for pair in model["merges"]]
-    return CLIPTokenizer(
-        model["vocab"] | unused, merges, model_max_length=tokenizer.model_max_length
+    return CLIPTokenizer(model["vocab"] | unused, merges, model_max_length=CLIP_TOKENS)
+
+
+def _save_as_clip(tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write the vocabulary in two files, as the release does."""
+    (folder / "tokenizer.json").unlink()
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+    merges = ["#version: 0.2", *(" ".join(pair) for pair in model["merges"]), ""]
+    (folder / "merges.txt").write_text("\n".join(merges), encoding="utf-8")
+
+
+def _tiny_dpt() -> DPTForDepthEstimation:
+    """Return a depth network like MiDaS' hybrid: a transformer on top of convolutions."""
+    stages = BitConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 32],
+        depths=[1, 1, 1],
+        layer_type="bottleneck",
+        global_padding="same",
+        embedding_dynamic_padding=True,
+        num_groups=4,
+        out_features=["stage1", "stage2", "stage3"],
     )
+    return DPTForDepthEstimation(
+        DPTConfig(
+            is_hybrid=True,
+            backbone_config=stages,
+            backbone_featmap_shape=[1, 32, 24, 24],
+            hidden_size=16,
+            intermediate_size=16,
+            num_attention_heads=2,
+            neck_hidden_sizes=[8, 16, 16, 16],
+            neck_ignore_stages=[0, 1],
+            fusion_hidden_size=8,
+            initializer_range=0.3,  # the depth is then in the thousands, like that of the release
+            use_auxiliary_head=False,
+        )
+    )
+
+
+def _tiny_upernet() -> UperNetForSemanticSegmentation:
+    """Return a segmenter like the released one, for the 150 classes of ADE20K."""
+    stages = ConvNextConfig(
+        depths=[1] * 4,
+        hidden_sizes=[8] * 4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    return UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=stages,
+            hidden_size=8,
+            num_labels=len(CLASSES),
+            use_auxiliary_head=False,
+        )
+    )
+
+
+def _save_as_pickle(network: PreTrainedModel, processor: BaseImageProcessor, folder: Path) -> None:
+    """Write the files of a release from before safetensors."""
+    network.config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    torch.save(network.state_dict(), folder / "pytorch_model.bin")
+
+
+def _half(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: weight.half() if weight.is_floating_point() else weight
+        for name, weight in network.state_dict().items()
+    }
 
 
 def cached_repository(cache: Path, repository: str) -> Path:
@@ -145,3 +260,16 @@ def cached_repository(cache: Path, repository: str) -> Path:
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
     return folder / "snapshots" / COMMIT
+
+
+def _move_to_blobs(cache: Path) -> None:
+    """Leave links in the snapshots, as the hub does: the bytes lie in blobs, named by their sum."""
+    if os.name != "posix":  # links need rights on Windows, and the hub keeps plain files there
+        return
+    for snapshot in cache.glob("models--*/snapshots/*"):
+        blobs = snapshot.parents[1] / "blobs"
+        blobs.mkdir(exist_ok=True)
+        for path in sorted(snapshot.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                blob = path.replace(blobs / sha256(path))
+                path.symlink_to(os.path.relpath(blob, path.parent))
