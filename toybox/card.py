@@ -27,7 +27,7 @@ _BESIDE = {
 }
 _FOLDERS = {
     "autoencoder": ("base/vae",),
-    "decoder": (),  # is part of the autoencoder
+    "decoder": (),  # lies in the autoencoder's file
     "text-to-image": ("base/unet", "base/text_encoder"),
     "annotators-depth": ("annotators/depth",),
     "annotators-seg": ("annotators/seg",),
@@ -50,7 +50,7 @@ def table(folder: Path = TOYBOX_WEIGHTS) -> str:
             continue
         facts = manifest["parts"][part]
         lines.append(
-            f"| {part} | {_megabytes(part, manifest['files']):.1f} "
+            f"| {part} | {_size(part, manifest['files'])} "
             f"| {facts['steps']} × {facts['batch']} | {facts['minutes']} | {facts['device']} "
             f"| {_scores(part, facts.get('scores', {}))} |"
         )
@@ -64,11 +64,11 @@ def with_table(card: str, folder: Path = TOYBOX_WEIGHTS) -> str:
     return replace_between(card, BEGIN, END, table(folder))
 
 
-def _megabytes(part: str, files: dict[str, dict]) -> float:
-    """Return the size of a part's files in units of 10^6 bytes."""
+def _size(part: str, files: dict[str, dict]) -> str:
+    """Return the size of a part's own files in units of 10^6 bytes; nothing if it has none."""
     places = _FOLDERS.get(part, (part.replace("controlnet-", "controlnet/"),))
     mine = [f["bytes"] for name, f in files.items() if name.startswith(places)]
-    return sum(mine) / 1e6
+    return f"{sum(mine) / 1e6:.1f}" if mine else ""
 
 
 def _scores(part: str, scores: dict[str, float]) -> str:
