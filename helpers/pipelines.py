@@ -4,6 +4,7 @@ Both models are diffusers' own `StableDiffusionControlNetPipeline`, loaded and c
 lines; only names and sizes differ, and those stand in the catalogue.
 """
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,8 @@ def load_pipeline(
     """Load a model with the ControlNet of a condition, or with those of several.
 
     The pipeline draws a progress bar for each picture;
-    `pipeline.set_progress_bar_config(disable=True)` hides it.
+    `pipeline.set_progress_bar_config(disable=True)` hides it, and so does TQDM_DISABLE=1 in the
+    environment.
 
     Args:
         condition: a name of the catalogue, such as "canny", or several names; the control images
@@ -131,6 +133,8 @@ def load_pipeline(
         # One error is easier to read than the chain of those that led to it.
         raise missing_weights([row.name for row in conditions], error) from None
     pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
+    # tqdm heeds its variable in a terminal, but not in a notebook.
+    pipeline.set_progress_bar_config(disable=bool(os.environ.get("TQDM_DISABLE")))
     return pipeline.to(place)
 
 

@@ -151,6 +151,18 @@ def test_two_at_a_time_are_reported_as_they_end_and_returned_as_asked_for(notebo
     assert [line.split()[1] for line in lines[:2]] == ["fast.ipynb", "slow.ipynb"]
 
 
+def test_the_table_shows_the_last_line_of_the_cell_that_is_tagged_as_score(notebook, capsys):
+    path = notebook("print('first line'); print('edge F1 0.91')")
+    scored = nbformat.read(path, as_version=4)
+    scored.cells[-1].metadata["tags"] = ["score"]
+    nbformat.write(scored, path)
+    run_suite([path, notebook("print('no score')", name="other.ipynb")])
+    rows = capsys.readouterr().out.splitlines()[-3:]
+    assert rows[0].endswith("  edge F1 0.91")
+    assert rows[0].startswith("notebook ")
+    assert "score" not in rows[1]
+
+
 def test_a_failure_ends_the_suite_and_shows_the_cell(notebook, tmp_path):
     broken = notebook("assert seed == 2, 'the reason'", name="broken.ipynb")
     next_ones = [

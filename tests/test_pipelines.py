@@ -343,12 +343,14 @@ def test_another_dtype_reaches_every_part(toybox):
     assert {part.dtype for part in parts} == {torch.bfloat16}
 
 
-def test_the_progress_bar_is_drawn_unless_it_is_switched_off(toybox, capfd):
+def test_the_progress_bar_is_drawn_unless_it_is_switched_off(toybox, capfd, monkeypatch):
     pipeline = load_pipeline("canny", folder=toybox)
     generate(pipeline, "a red ball", some_map(), **QUICK)
     assert "3/3" in capfd.readouterr().err
     pipeline.set_progress_bar_config(disable=True)
     generate(pipeline, "a red ball", some_map(), **QUICK)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    generate(load_pipeline("canny", folder=toybox), "a red ball", some_map(), **QUICK)
     assert not any(capfd.readouterr())
 
 

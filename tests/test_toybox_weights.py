@@ -57,8 +57,7 @@ def test_the_scoreboard_shows_the_measured_scores():
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_pictures_close_most_of_the_gap_between_a_foreign_control_and_the_true_photo(name):
-    result = json.loads((scoreboard.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    gap = scoreboard.closed(result)
+    gap = scoreboard.closed(scoreboard.read_result(name))
     assert gap.scenes >= 100
     assert gap.share >= (0.7 if name == "openpose" else 0.8)
 

@@ -17,6 +17,7 @@ from toybox.world import (
     Views,
     read_caption,
     render,
+    repaint,
     sample_scene,
     split_words,
 )
@@ -81,6 +82,22 @@ def test_every_caption_is_in_the_language_and_says_what_is_there():
         words = split_words(scene.caption)
         assert set(words) <= set(VOCABULARY)
         assert len(words) <= MAX_WORDS
+
+
+def test_repainted_captions_name_the_same_things_in_other_colours():
+    for seed in range(60):
+        meaning = sample_scene(seed).meaning
+        assert repaint(meaning, 0) == write_caption(meaning)
+        painted = [read_caption(repaint(meaning, number)) for number in range(1, 6)]
+        for other in painted:
+            assert [(t.kind, t.size) for t in other.things] == [
+                (t.kind, t.size) for t in meaning.things
+            ]
+            assert (other.floor, bool(other.floor_colour)) == (
+                meaning.floor,
+                bool(meaning.floor_colour),
+            )
+        assert len({other.wall for other in [meaning, *painted]}) == 6
 
 
 def test_the_longest_caption_has_max_words():

@@ -213,6 +213,11 @@ def draw_in_batches(
     return pictures
 
 
+def read_result(condition: str, folder: Path = RESULTS) -> dict:
+    """Return the measured scores of a condition, as `measure` returned them."""
+    return json.loads((folder / f"{condition}.json").read_text(encoding="utf-8"))
+
+
 def closed(result: dict) -> GapClosed:
     """Return the gap that the headline score of a result closes."""
     key = SCORES[result["condition"]].headline
@@ -233,7 +238,7 @@ def table(folder: Path = RESULTS) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name in CONDITIONS:
-        result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        result = read_result(name, folder)
         score, gap = SCORES[name], closed(result)
         digits = 1 if score.unit == "degrees" else 3
         mean = {row: f"{number:.{digits}f}" for row, number in means(result).items()}

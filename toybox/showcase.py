@@ -3,11 +3,11 @@
 images/toybox_conditions.jpg has a row for each condition, and in it six held-out scenes: the
 photo, its true control image, and the picture that was drawn from caption and control image.
 images/toybox_captions.jpg keeps the control image and changes the caption: one geometry, six
-scenes.
+scenes. images/strip_CONDITION.jpg opens a notebook: photo, control image, the picture drawn from
+them, and one from a caption with other colours.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,18 @@ from helpers.weights import TOYBOX_WEIGHTS
 from toybox.data import SIZE
 from toybox.gallery import GAP, IMAGES, tile
 from toybox.scoreboard import draw_in_batches, held_out_scenes, true_controls
-from toybox.world import COLOURS, Scene, render
-from toybox.world.captions import WALLS, write_caption
+from toybox.world import render, repaint
 
 SCENES = 6
 CAPTIONED = ("canny", "depth", "openpose")
 """The conditions of the second picture."""
 
+STRIP_SCENE = 1
+"""Which of the held-out scenes with a figure the strips show."""
+
 _TILE = 144  # pixels of a picture on the sheets
 _NAMES = 112  # pixels for the names at the left
+_JPEG = {"quality": 92, "subsampling": 0}
 
 
 def conditions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.Image:
@@ -50,7 +53,7 @@ def captions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.I
     """Return a control image and six pictures of it, each from another caption, for CAPTIONED."""
     (scene,) = held_out_scenes("openpose", 1)
     views = render(scene, size=SIZE)
-    captions = [repaint(scene, number) for number in range(SCENES)]
+    captions = [repaint(scene.meaning, number) for number in range(SCENES)]
     rows = []
     for name in CAPTIONED:
         (control,) = true_controls(name, views, folder=folder)
@@ -58,29 +61,15 @@ def captions_sheet(folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.I
     return _sheet(rows, list(CAPTIONED))
 
 
-def repaint(scene: Scene, number: int) -> str:
-    """Return the caption of a scene with other colours; number 0 is its own."""
-    colours, walls = list(COLOURS), list(WALLS)
-
-    def turned(names: list[str], name: str, by: int) -> str:
-        return names[(names.index(name) + by * number) % len(names)] if name else name
-
-    meaning = scene.meaning
-    # Trees come in few colours and keep theirs.
-    things = tuple(
-        thing
-        if thing.kind == "tree"
-        else replace(thing, colour=turned(colours, thing.colour, 3 + 2 * place))
-        for place, thing in enumerate(meaning.things)
-    )
-    return write_caption(
-        replace(
-            meaning,
-            things=things,
-            floor_colour=turned(colours, meaning.floor_colour, 1),
-            wall=turned(walls, meaning.wall, 3),
-        )
-    )
+def strip(name: str, folder: Path = TOYBOX_WEIGHTS, *, steps: int = 20) -> Image.Image:
+    """Return photo, control image and two pictures of one scene, side by side."""
+    scene = held_out_scenes("openpose", STRIP_SCENE + 1)[STRIP_SCENE]
+    views = render(scene, size=SIZE)
+    (control,) = true_controls(name, views, folder=folder)
+    captions = [repaint(scene.meaning, number) for number in (0, 1)]
+    pictures = _draw(name, [control] * 2, captions, folder, steps)
+    row = [views.photo[0].numpy(), control, *pictures]
+    return Image.fromarray(tile(np.array([row]), gap=GAP))
 
 
 def _draw(
@@ -111,7 +100,7 @@ def _sheet(rows: list[list[Picture]], names: list[str]) -> Image.Image:
 
 
 def main() -> None:
-    """Write both pictures to images/."""
+    """Write all pictures to images/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=TOYBOX_WEIGHTS)
     parser.add_argument("--out", type=Path, default=IMAGES)
@@ -119,7 +108,11 @@ def main() -> None:
     options = parser.parse_args()
     for name, make in (("conditions", conditions_sheet), ("captions", captions_sheet)):
         sheet = make(options.weights, steps=options.steps)
-        sheet.save(options.out / f"toybox_{name}.jpg", quality=92, subsampling=0)
+        sheet.save(options.out / f"toybox_{name}.jpg", **_JPEG)
+    for name in CONDITIONS:
+        strip(name, options.weights, steps=options.steps).save(
+            options.out / f"strip_{name}.jpg", **_JPEG
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ print(scene.caption)
 views = render(scene)
 """
 
-from toybox.world.captions import COLOURS, KINDS, VOCABULARY, read_caption, split_words
+from toybox.world.captions import COLOURS, KINDS, VOCABULARY, read_caption, repaint, split_words
 from toybox.world.figure import JOINTS
 from toybox.world.render import Views, render
 from toybox.world.scene import Scene, sample_scene
@@ -23,6 +23,7 @@ __all__ = [
     "Views",
     "read_caption",
     "render",
+    "repaint",
     "sample_scene",
     "split_words",
 ]

@@ -14,7 +14,7 @@ on a wooden floor, cream wall" is.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.13, 0.13),
@@ -116,6 +116,33 @@ def read_caption(caption: str) -> Meaning:
     raise ValueError(
         f"expected a caption such as 'a small red ball and a green figure on a wooden floor, "
         f"cream wall', got {caption!r}; the grammar stands in toybox/world/captions.py"
+    )
+
+
+def repaint(meaning: Meaning, number: int) -> str:
+    """Return a caption of the same things in other colours; number 0 keeps them all.
+
+    The things' kinds, places and sizes stay, so that a control image of the scene fits it too.
+    """
+    colours, walls = list(COLOURS), list(WALLS)
+
+    def turned(names: list[str], name: str, by: int) -> str:
+        return names[(names.index(name) + by * number) % len(names)] if name else name
+
+    # Trees come in few colours and keep theirs.
+    things = tuple(
+        thing
+        if thing.kind == "tree"
+        else replace(thing, colour=turned(colours, thing.colour, 3 + 2 * place))
+        for place, thing in enumerate(meaning.things)
+    )
+    return write_caption(
+        replace(
+            meaning,
+            things=things,
+            floor_colour=turned(colours, meaning.floor_colour, 1),
+            wall=turned(walls, meaning.wall, 3),
+        )
     )
 
 
