@@ -67,6 +67,9 @@ def test_pictures_obey_their_captions():
     for row in ("objects", "wall", "floor"):
         assert shares["pictures"][row]["share"] >= 0.85, row
     assert shares["scenes"] >= 256
+    objects = shares["pictures"]["objects"]
+    said = f"{objects['share']:.0%} of the {objects['of']} objects".replace("%", " %")
+    assert said in card.CARD.read_text(encoding="utf-8")
 
 
 def test_the_autoencoder_gives_photos_back(view):
