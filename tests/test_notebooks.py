@@ -19,6 +19,17 @@ INTRODUCTION = "00_how_controlnet_works"
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
+SPELLINGS = {
+    "ControlNet": r"control[- ]?net",
+    "OpenPose": r"open[- ]?pose",
+    "Stable Diffusion": r"stable[- ]?diffusion",
+    "UNet": r"u[- ]?net",
+    "M-LSD": r"m[- ]?lsd",
+    "ADE20K": r"ade[- ]?20[- ]?k",
+    "OpenCV": r"open[- ]?cv",
+}
+"""Terms and what else they are written as, in any case."""
+
 SECTIONS = [
     "What you will learn",
     "Setup",
@@ -190,6 +201,14 @@ def test_every_displayed_formula_is_followed_by_a_cell_that_evaluates_it(path):
         if cell.cell_type == "markdown" and "$$" in cell.source:
             following = (other for other in cells[number:] if other.cell_type == "code")
             assert "assert" in "".join(other.source for other in islice(following, 3)), cell.source
+
+
+@notebooks
+def test_terms_are_spelled_as_the_field_spells_them(path):
+    prose = re.sub(r"`[^`]+`|\]\([^)]+\)|https?://\S+|\$[^$]+\$", "", markdown(read(path)))
+    for term, written in SPELLINGS.items():
+        found = set(re.findall(rf"(?i)(?<![\w/-])(?:{written})(?![\w/])", prose))
+        assert found <= {term}, found
 
 
 @notebooks
