@@ -72,8 +72,9 @@ def test_pictures_obey_their_captions():
     assert said in card.CARD.read_text(encoding="utf-8")
 
 
-def test_the_autoencoder_gives_photos_back(view):
-    scores = read_manifest(TOYBOX_WEIGHTS)["parts"]["autoencoder"]["scores"]
+def test_the_autoencoder_gives_photos_back():
+    # The decoder learnt on; the file holds what it became.
+    scores = read_manifest(TOYBOX_WEIGHTS)["parts"]["decoder"]["scores"]
     assert scores["psnr_mean_db"] >= 31
     photos = render([sample_scene(seed) for seed in range(4)], size=SIZE, lines=False).photo.numpy()
     autoencoder = load_pipeline("canny", device="cpu").vae
