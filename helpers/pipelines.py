@@ -7,8 +7,8 @@ lines; only names and sizes differ, and those stand in the catalogue.
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -38,9 +38,11 @@ from helpers.catalogue import (
     get_model,
 )
 from helpers.conditions.normal import order_for_pipeline
+from helpers.faster import constants_kept, controlnets
 from helpers.hub import missing_weights
 from helpers.images import Picture, to_rgb
 from helpers.knobs import check_numbers
+from helpers.placement import choose_placement, place
 from helpers.weights import TOYBOX_WEIGHTS, verify_weights
 
 CLIP_VOCABULARY = 49_408
@@ -78,9 +80,14 @@ def load_pipeline(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    memory: str | None = None,
+    attention: str | None = None,
     folder: Path = TOYBOX_WEIGHTS,
 ) -> StableDiffusionControlNetPipeline:
     """Load a model with the ControlNet of a condition, or with those of several.
+
+    Where it runs is chosen from what is there (`helpers.placement`), and said in a line if the
+    model is a large one.
 
     The pipeline draws a progress bar for each picture;
     `pipeline.set_progress_bar_config(disable=True)` hides it, and so does TQDM_DISABLE=1 in the
@@ -90,14 +97,24 @@ def load_pipeline(
         condition: a name of the catalogue, such as "canny", or several names; the control images
             are then given in the same order.
         model: "toybox", which lies in this repository and never uses the network, or "sd15",
-            which is downloaded once into the cache of the Hugging Face hub. Its safety checker
-            is not loaded.
+            which is downloaded once into the cache of the Hugging Face hub. Its safety checker,
+            a network of 1.2 GB that blackens pictures it takes for offensive, often wrongly, is
+            not loaded; who shows pictures to others should load it, or look at them first.
         device: default a CUDA GPU if there is one, else the CPU.
-        dtype: default float16 on a GPU and float32 elsewhere.
+        dtype: default float16 on a GPU; on a CPU float32, or bfloat16 for a large model where the
+            processor is made for it.
+        memory: "all", "model", "group" or "sequential", what stays on the GPU: a key of
+            `helpers.placement.MEMORY_MODES`. Default the first that fits.
+        attention: "sdpa", the default, or "xformers".
         folder: weights of the toybox, with their manifest.
 
+    For large pictures on a small GPU, `pipeline.vae.enable_tiling()` decodes them in parts, which
+    changes them a little; more for a small memory is `pipeline.vae.enable_slicing()`, which
+    decodes the pictures of a batch one by one.
+
     Raises:
-        ValueError: an unknown condition or model, or a damaged file of the toybox.
+        ValueError: an unknown condition, model, mode of memory or attention, or a damaged file of
+            the toybox.
         FileNotFoundError: weights are missing and cannot be downloaded.
     """
     several = not isinstance(condition, str)
@@ -105,13 +122,14 @@ def load_pipeline(
     if not conditions:
         raise ValueError("expected at least one condition, such as 'canny', got none")
     kind = get_model(model)
-    place = torch.device(device or runtime.default_device())
-    precision = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
+    placement = choose_placement(
+        kind, device=device, dtype=dtype, memory=memory, attention=attention
+    )
     base, checkpoints = _sources(kind, conditions, Path(folder))
     options = {
         "use_safetensors": True,
         "local_files_only": not kind.on_hub or is_offline_mode(),
-        **runtime.dtype_argument(precision),
+        **runtime.dtype_argument(placement.dtype),
     }
     try:
         # A download takes minutes and shows its bars; the toybox is there at once.
@@ -135,7 +153,9 @@ def load_pipeline(
     pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
     # tqdm heeds its variable in a terminal, but not in a notebook.
     pipeline.set_progress_bar_config(disable=bool(os.environ.get("TQDM_DISABLE")))
-    return pipeline.to(place)
+    if kind.on_hub:
+        print(placement)
+    return place(pipeline, placement)
 
 
 def generate(
@@ -193,17 +213,20 @@ def generate(
     scales = _check_scales(conditioning_scale, pipeline)
     controls = _control_images(control_image, pipeline)
     count = _batch_size(
-        prompt=prompts, negative_prompt=negatives, seed=seeds, control_image=controls
+        prompt=prompts,
+        negative_prompt=negatives,
+        seed=seeds,
+        **dict(zip(_control_names(controls), controls, strict=True)),
     )
     if guidance_scale is None:
         guidance_scale = model_of(pipeline).guidance_scale
     _warn_of_unknown_words(pipeline, prompts + negatives)
     seeds = [int(one) for one in _spread(seeds, count)]
     start = time.perf_counter()
-    with _control_read_once(pipeline):
+    with constants_kept(pipeline):
         output = pipeline(
             _spread(prompts, count),
-            image=_spread(controls, count),
+            image=_as_tensors(controls, pipeline),
             negative_prompt=_spread(negatives, count),
             generator=[torch.Generator().manual_seed(one) for one in seeds],
             num_inference_steps=int(steps),
@@ -211,8 +234,9 @@ def generate(
             controlnet_conditioning_scale=scales,
             control_guidance_start=control_start,
             control_guidance_end=control_end,
-            output_type="np",
+            output_type="pt",
         )
+    pictures = _to_bytes(output.images)
     seconds = time.perf_counter() - start
     settings = {
         "prompt": prompt,
@@ -224,7 +248,7 @@ def generate(
         "control_start": control_start,
         "control_end": control_end,
     }
-    return Generation([_to_bytes(image) for image in output.images], seeds, seconds, settings)
+    return Generation(pictures, seeds, seconds, settings)
 
 
 def model_of(pipeline: StableDiffusionControlNetPipeline) -> Model:
@@ -257,34 +281,6 @@ def unknown_words(tokenizer: CLIPTokenizer, text: str) -> list[str]:
 def _is_one_token(tokenizer: CLIPTokenizer, word: str) -> bool:
     tokens = tokenizer.tokenize(word)
     return len(tokens) == 1 and tokens[0] != tokenizer.unk_token
-
-
-@contextmanager
-def _control_read_once(pipeline: StableDiffusionControlNetPipeline) -> Iterator[None]:
-    """Let the first layers of a ControlNet, which see the control image alone, work once a call.
-
-    diffusers asks them at every step for the same image; the answer is the same to the bit.
-    """
-    nets = getattr(pipeline.controlnet, "nets", [pipeline.controlnet])
-    embeddings = [net.controlnet_cond_embedding for net in nets]
-    for embedding in embeddings:
-        embedding.forward = _once(embedding.forward)
-    try:
-        yield
-    finally:
-        for embedding in embeddings:
-            del embedding.forward  # that of its class is in force again
-
-
-def _once(compute: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
-    answers: list[torch.Tensor] = []
-
-    def remembered(conditioning: torch.Tensor) -> torch.Tensor:
-        if not answers:
-            answers.append(compute(conditioning))
-        return answers[0]
-
-    return remembered
 
 
 def _sources(model: Model, conditions: list[Condition], folder: Path) -> tuple[str, list[str]]:
@@ -354,29 +350,22 @@ def _check_scales(
     scales = runtime.conditioning_scale(scale)
     if not isinstance(scales, list):
         return scales
-    nets = getattr(pipeline.controlnet, "nets", None)
+    nets = controlnets(pipeline)
     # diffusers would leave out, without a word, the conditions that a short list does not reach.
-    if len(scales) != len(nets or [None]):
+    if len(scales) != len(nets):
         raise ValueError(
             f"expected one conditioning scale for all, or a list with one for each condition, "
-            f"{len(nets or [None])} in all; got {len(scales)}"
+            f"{len(nets)} in all; got {len(scales)}"
         )
-    return scales if nets else scales[0]
+    return scales[0] if isinstance(pipeline.controlnet, ControlNetModel) else scales
 
 
-def _control_images(
-    given: Any, pipeline: StableDiffusionControlNetPipeline
-) -> list[Image.Image] | list[list[Image.Image]]:
-    """Return the control image of each result, or the control images of each, as diffusers asks.
-
-    They are Pillow images, because diffusers takes an array (H, W, 3) for H pictures.
-    """
-    nets = getattr(pipeline.controlnet, "nets", None)
-    if nets is None:
-        images = [_for_network(image, pipeline.controlnet) for image in _listed(given)]
-        _check_sizes(images)
-        return images
-    if len(_listed(given)) != len(nets):
+def _control_images(given: Any, pipeline: StableDiffusionControlNetPipeline) -> list[list[Picture]]:
+    """Return, for each condition, its control image, or those of all results."""
+    nets = controlnets(pipeline)
+    if isinstance(pipeline.controlnet, ControlNetModel):
+        given = [given]
+    elif len(_listed(given)) != len(nets):
         raise ValueError(
             f"expected a list of {len(nets)} control images, one for each condition in the order "
             f"of loading, got {len(_listed(given))}"
@@ -386,22 +375,38 @@ def _control_images(
         for images, net in zip(given, nets, strict=True)
     ]
     _check_sizes([image for column in columns for image in column])
-    count = _batch_size(**{f"control_image[{i}]": column for i, column in enumerate(columns)})
-    return [list(row) for row in zip(*(_spread(column, count) for column in columns), strict=True)]
+    return columns
 
 
-def _for_network(image: ControlImage, controlnet: ControlNetModel) -> Image.Image:
+def _control_names(columns: list[list[Picture]]) -> list[str]:
+    several = len(columns) > 1
+    return [f"control_image[{i}]" if several else "control_image" for i in range(len(columns))]
+
+
+def _as_tensors(
+    columns: list[list[Picture]], pipeline: StableDiffusionControlNetPipeline
+) -> torch.Tensor | list[torch.Tensor]:
+    """Return control images as diffusers takes them, (N, 3, H, W) in [0, 1] for each condition.
+
+    Bytes travel to the GPU faster than the numbers that they become there.
+    """
+    stacks = [torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2) for column in columns]
+    tensors = [stack.to(pipeline._execution_device).float() / 255 for stack in stacks]
+    return tensors[0] if isinstance(pipeline.controlnet, ControlNetModel) else tensors
+
+
+def _for_network(image: ControlImage, controlnet: ControlNetModel) -> Picture:
     picture = to_rgb(image, name="control image")
     row = condition_of(controlnet)
     if row is not None and row.kind == "normals":
         order = controlnet.config.controlnet_conditioning_channel_order
         network_order = "zyx" if row.channel_order == "zyx" else "xyz"
         picture = order_for_pipeline(picture, network_order=network_order, config_order=order)
-    return Image.fromarray(picture)
+    return picture
 
 
-def _check_sizes(images: list[Image.Image]) -> None:
-    sizes = sorted({image.size for image in images})
+def _check_sizes(images: list[Picture]) -> None:
+    sizes = sorted({image.shape[1::-1] for image in images})
     fix = "scale the control image with helpers.images.fit(image, condition=..., resolution=...)"
     if len(sizes) > 1:
         got = " and ".join(f"{width} x {height}" for width, height in sizes)
@@ -429,10 +434,12 @@ def _warn_of_unknown_words(pipeline: StableDiffusionControlNetPipeline, texts: l
         )
 
 
-def _to_bytes(image: NDArray[np.floating]) -> Picture:
-    if not np.isfinite(image).all():
+def _to_bytes(images: torch.Tensor) -> list[Picture]:
+    """Return pictures of (N, 3, H, W) in [0, 1] as bytes."""
+    if not torch.isfinite(images).all():
         raise FloatingPointError(
             "expected a finite picture, got NaN or infinity, as happens when 16-bit numbers "
             "overflow; load the pipeline with dtype=torch.float32"
         )
-    return (255 * image).round().astype(np.uint8)
+    levels = (255 * images.float()).round().byte()
+    return list(levels.permute(0, 2, 3, 1).cpu().numpy())

@@ -67,7 +67,14 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
     """Fill a cache of the hub with random weights under the names of the real repositories."""
     torch.manual_seed(0)
     unet = tiny_unet()
-    base = tiny_base(unet, _as_large_as_clip(make_tokenizer()))
+    controlnets = {name: tiny_controlnet(unet, "rgb") for name in conditions}
+    save_as_release(cache, tiny_base(unet, as_large_as_clip(make_tokenizer())), controlnets)
+
+
+def save_as_release(
+    cache: Path, base: StableDiffusionPipeline, controlnets: dict[str, ControlNetModel]
+) -> None:
+    """Write models into a cache of the hub, in the files and under the names of the release."""
     base.scheduler = PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1)
     base.register_modules(feature_extractor=CLIPImageProcessor())
     snapshot = cached_repository(cache, BASE_MODEL)
@@ -78,10 +85,8 @@ def tiny_sd15(cache: Path, *, conditions: tuple[str, ...] = ("canny",)) -> None:
     index = json.loads((snapshot / "model_index.json").read_text())
     index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     (snapshot / "model_index.json").write_text(json.dumps(index))
-    for name in conditions:
-        tiny_controlnet(unet, "rgb").save_pretrained(
-            cached_repository(cache, CONDITIONS[name].checkpoint)
-        )
+    for name, controlnet in controlnets.items():
+        controlnet.save_pretrained(cached_repository(cache, CONDITIONS[name].checkpoint))
     _move_to_blobs(cache)
 
 
@@ -177,7 +182,7 @@ def tiny_base(unet: UNet2DConditionModel, tokenizer: CLIPTokenizer) -> StableDif
     )
 
 
-def _as_large_as_clip(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
+def as_large_as_clip(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
     """Add tokens that no text has, because the two models are told apart by their number."""
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     unused = {f"<{number}>": number for number in range(len(tokenizer), CLIP_VOCABULARY)}
