@@ -42,11 +42,8 @@ Network = UNet2DConditionModel | ControlNetModel
 TINY_AUTOENCODER = "madebyollin/taesd"
 """Hub id of a small autoencoder that was trained to repeat that of Stable Diffusion 1.5."""
 
-COMPILER_OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {"triton.cudagraphs": True, "max_autotune_pointwise": True}
-)
-"""CUDA graphs; and the kernels between the matrix products are tried with several tile sizes,
-because the guess for a normalisation in channels-last order is several times too slow."""
+COMPILER_OPTIONS: Mapping[str, Any] = MappingProxyType({"triton.cudagraphs": True})
+"""Options of the compiler "inductor": record what it makes as CUDA graphs."""
 
 
 def make_fast(
@@ -57,8 +54,10 @@ def make_fast(
 ) -> StableDiffusionControlNetPipeline:
     """Make a pipeline fast, for good; its pictures stay equal up to rounding.
 
-    On a GPU the first picture of each size, and of each number of pictures, costs about a minute
+    On a GPU the first picture of each size, and of each number of pictures, costs a minute or two
     of compilation, which is announced. Another prompt, seed, scale or control image costs nothing.
+    cuDNN may then choose other kernels in the whole process, so that the pictures of other
+    pipelines may change by rounding too.
 
     Args:
         pipeline: what `load_pipeline` returned, with all weights on one device. It is changed.
@@ -170,11 +169,15 @@ class _LessWork:
         self.twins = list(_layers_before_text(network)) if twins else []
         for layer in self.twins:
             layer.forward = _half_twice(layer.forward, network)
+        layers = {"text": list(_text_layers(network)), "image": list(_image_layers(network))}
+        self.replaced = [
+            (module, vars(module).get("forward"))
+            for module in (network, *layers["text"], *layers["image"])
+        ]
         self.constants = {
-            "text": [(layer, layer.forward) for layer in _text_layers(network)],
-            "image": [(layer, layer.forward) for layer in _image_layers(network)],
+            kind: [(layer, layer.forward) for layer in some] for kind, some in layers.items()
         }
-        for layer, _ in (*self.constants["text"], *self.constants["image"]):
+        for layer in (*layers["text"], *layers["image"]):
             layer.register_buffer("kept", None, persistent=False)
             layer.forward = MethodType(_what_is_kept, layer)
         self.inputs: dict[str, torch.Tensor] = {}
@@ -183,10 +186,13 @@ class _LessWork:
         network.forward = self
 
     def undo(self) -> None:
-        """Give the network and its layers their own `forward` again."""
-        for layer, _ in (*self.constants["text"], *self.constants["image"]):
-            del layer.kept, layer.forward
-        del self.network.forward
+        """Give the network and its layers the `forward` that they had."""
+        for module, forward in self.replaced:
+            vars(module).pop("forward")  # that of the class is in force again
+            if forward is not None:
+                module.forward = forward
+            if module is not self.network:
+                del module.kept
 
     def __call__(
         self,
@@ -198,7 +204,8 @@ class _LessWork:
         guess_mode: bool = False,
         **others: Any,
     ) -> Any:
-        self.network.guided = self.pipeline.do_classifier_free_guidance and not guess_mode
+        if self.twins:
+            self.network.guided = self.pipeline.do_classifier_free_guidance and not guess_mode
         self._keep("text", encoder_hidden_states)
         if controlnet_cond is not None:
             self._keep("image", controlnet_cond)
@@ -298,7 +305,7 @@ def _begin_step(forward: Callable, pipeline: StableDiffusionControlNetPipeline) 
             known.add(sample.shape)
             count = len(sample) // (2 if pipeline.do_classifier_free_guidance else 1)
             height, width = (pipeline.vae_scale_factor * side for side in sample.shape[2:])
-            print(f"compiling for {count} x {width} x {height} pixels, which takes a minute, once")
+            print(f"compiling for {count} x {width} x {height} pixels, once; it takes minutes")
         # CUDA graphs may write now where they wrote the answers of the step before.
         torch.compiler.cudagraph_mark_step_begin()
         return forward(sample, *inputs, **others)
@@ -323,8 +330,9 @@ class TabulatedUniPC(UniPCMultistepScheduler):
     """UniPC as a table: every step is a weighted sum of the first noise and the predictions so far.
 
     UniPC is linear in both, so the steps of diffusers, taken once on unit vectors, are the
-    weights. A step is then three operations on the GPU instead of a hundred, of which several
-    wait until all work before them is done. Sums are in 32 bits.
+    weights. A step is then a copy and a product of a vector with a matrix, instead of a hundred
+    operations of which several wait until the GPU has done all work before them. Sums are in 32
+    bits.
 
     Source: Zhao et al., "UniPC", arXiv 2302.04867; the table is ours. Taught in notebook 11.
 
@@ -462,7 +470,9 @@ def _rests(pipeline: StableDiffusionControlNetPipeline, every: int) -> bool:
 
 def _resting(forward: Callable, unet: UNet2DConditionModel) -> Callable:
     def resting(hidden_states: torch.Tensor, *inputs: Any, **others: Any) -> torch.Tensor:
-        return hidden_states if unet.resting else forward(hidden_states, *inputs, **others)
+        if not unet.resting:
+            return forward(hidden_states, *inputs, **others)
+        return hidden_states.new_zeros(())  # nobody reads it, but the ControlNet's part is added
 
     return resting
 
@@ -474,8 +484,8 @@ def _resting_down(block: nn.Module, unet: UNet2DConditionModel) -> Callable:
     def resting_down(hidden_states: torch.Tensor, *inputs: Any, **others: Any) -> tuple:
         if not unet.resting:
             return forward(hidden_states, *inputs, **others)
-        # Nobody reads these skip connections; they only have to be there.
-        return hidden_states, (hidden_states.new_zeros(()),) * skips
+        zero = hidden_states.new_zeros(())
+        return zero, (zero,) * skips
 
     return resting_down
 

@@ -153,6 +153,45 @@ def curves(
     return _render(figure, alt)
 
 
+def bars(
+    values: Mapping[str, float],
+    *,
+    alt: str,
+    x_label: str,
+    mark: float | None = None,
+    logarithmic_x: bool = False,
+) -> Shown:
+    """Show numbers as horizontal bars, the first on top.
+
+    Args:
+        values: name to number, not negative; positive if `logarithmic_x`.
+        alt: what a reader who cannot see the figure should know.
+        x_label: quantity and unit of the numbers.
+        mark: where a dashed line goes, such as a limit.
+        logarithmic_x: equal ratios get equal lengths.
+
+    Raises:
+        ValueError: no numbers, or no alt text.
+    """
+    _check_content(values, "bar", alt)
+    figure = _figure(700, 80 + 30 * len(values))
+    axes = figure.add_subplot()
+    axes.barh(list(values), list(values.values()), height=0.6)
+    if logarithmic_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    if mark is not None:
+        axes.axvline(mark, color="black", linestyle="--")
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label, fontdict=FONT)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return _render(figure, alt)
+
+
 def _check_content(content: Mapping[str, object], kind: str, alt: str) -> None:
     if not content or not alt.strip():
         raise ValueError(

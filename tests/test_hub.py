@@ -11,6 +11,7 @@ import huggingface_hub
 import nbformat
 import pytest
 import tiny_models
+import torch
 from huggingface_hub.utils import filter_repo_objects
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -109,3 +110,28 @@ def test_a_notebook_without_weights_or_network_ends_with_one_error(found, tmp_pa
     assert sources[1 + len(found)] in failed.value.__cause__.source
     assert "another exception" not in shown[0]
     assert "direct cause" not in shown[0]
+
+
+class Trap:
+    """A pickle that runs code when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["depth", "seg", "hed", "mlsd", "openpose"])
+def test_code_in_the_weights_of_an_annotator_is_not_run(name, full_hub, tmp_path, monkeypatch):
+    cache, sprung = tmp_path / "cache", tmp_path / "sprung"
+    cache.mkdir()
+    annotator = needed_downloads([name])[-1]
+    copy_what_is_named(full_hub, [annotator], cache)
+    (weights,) = (path for path in cache.rglob("*") if path.suffix in {".bin", ".pth"})
+    weights.unlink()
+    torch.save({"weight": Trap(sprung)}, weights)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    with without_loading_bars(), pytest.raises(Exception, match=r"(?i)weights[_ ]only|unpickl"):
+        load_annotator(name, "sd15", device="cpu")
+    assert not sprung.exists()

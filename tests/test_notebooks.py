@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-INTRODUCTION = "00_how_controlnet_works"
+INTRODUCTION, SPEED = "00_how_controlnet_works", "11_faster"
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -81,9 +81,9 @@ def approx(numbers: list[float]) -> object:
     return pytest.approx(numbers, rel=0.03, abs=0.03)
 
 
-def test_there_are_notebooks_and_their_names_are_those_of_the_catalogue():
+def test_there_is_a_notebook_for_each_condition_one_before_them_and_one_about_speed():
     assert NOTEBOOKS
-    names = {INTRODUCTION, *(row.notebook for row in CONDITIONS.values())}
+    names = {INTRODUCTION, SPEED, *(row.notebook for row in CONDITIONS.values())}
     assert {path.stem for path in NOTEBOOKS} == names
 
 

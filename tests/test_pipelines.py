@@ -343,6 +343,16 @@ def test_another_dtype_reaches_every_part(toybox):
     assert {part.dtype for part in parts} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_stable_diffusion_draws_in_both_number_formats_of_a_cpu(hub, dtype):
+    tiny_models.tiny_sd15(hub)
+    with without_loading_bars():
+        pipeline = load_pipeline("canny", model="sd15", device="cpu", dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline.unet.dtype == dtype
+    assert generate(pipeline, "a dragon", some_map(), **QUICK).picture.shape == (SIDE, SIDE, 3)
+
+
 def test_the_progress_bar_is_drawn_unless_it_is_switched_off(toybox, capfd, monkeypatch):
     pipeline = load_pipeline("canny", folder=toybox)
     generate(pipeline, "a red ball", some_map(), **QUICK)
@@ -373,10 +383,14 @@ def test_a_damaged_file_of_the_toybox_is_named_before_anything_is_drawn(toybox, 
         load_pipeline(["canny", "hed"], folder=tmp_path)
 
 
-def test_stable_diffusion_is_loaded_by_the_names_of_its_repositories(hub, toybox):
+def test_stable_diffusion_is_loaded_by_the_names_of_its_repositories(hub, toybox, capsys):
     tiny_models.tiny_sd15(hub, conditions=("canny", "normal"))
     with without_loading_bars():
-        pipeline = load_pipeline(["canny", "normal"], model="sd15")
+        pipeline = load_pipeline(
+            ["canny", "normal"], model="sd15", device="cpu", dtype=torch.float32
+        )
+    said = "CPU, float32, all weights stay on the device, attention of sdpa\n"
+    assert capsys.readouterr().out == said
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline.config._name_or_path == BASE_MODEL
     assert [condition_of(net).name for net in pipeline.controlnet.nets] == ["canny", "normal"]

@@ -7,7 +7,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from helpers.show import Shown, curves, strip
+from helpers.show import Shown, bars, curves, strip
 
 RED = np.zeros((50, 80, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
 RAMP = np.linspace(0, 9, 4000).reshape(50, 80)
@@ -83,3 +83,20 @@ def test_curves_need_words_and_equal_lengths():
         curves([1], {"a": [1]}, alt="", x_label="x", y_label="y")
     with pytest.raises(ValueError, match=r"'a'.*2 values.*3 positions"):
         curves([1, 2, 3], {"a": [1, 2]}, alt="words", x_label="x", y_label="y")
+
+
+@pytest.mark.parametrize(("logarithmic_x", "ratio"), [(False, 4.0), (True, None)])
+def test_bars_are_as_long_as_their_numbers_and_the_first_is_on_top(logarithmic_x, ratio):
+    shown = pixels(
+        bars({"long": 4.0, "short": 1.0}, alt="two bars", x_label="s", logarithmic_x=logarithmic_x)
+    ).astype(int)
+    blue = (shown[:, :, 2] - shown[:, :, 0]) > 100
+    lengths = blue.sum(axis=1)[blue.any(axis=1)]
+    assert lengths[1] > lengths[-2]
+    if ratio:
+        assert lengths[1] / lengths[-2] == pytest.approx(ratio, rel=0.02)
+
+
+def test_bars_need_numbers_and_words():
+    with pytest.raises(ValueError, match="expected at least one bar and an alt text"):
+        bars({}, alt="nothing", x_label="s")

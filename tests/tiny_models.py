@@ -75,7 +75,7 @@ def save_as_release(
     cache: Path, base: StableDiffusionPipeline, controlnets: dict[str, ControlNetModel]
 ) -> None:
     """Write models into a cache of the hub, in the files and under the names of the release."""
-    base.scheduler = PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1)
+    base.register_modules(scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1))
     base.register_modules(feature_extractor=CLIPImageProcessor())
     snapshot = cached_repository(cache, BASE_MODEL)
     with without_loading_bars():

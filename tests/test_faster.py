@@ -1,0 +1,305 @@
+"""What is faster draws the same picture, up to rounding; what is approximate says so."""
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny, UniPCMultistepScheduler
+
+from helpers import faster
+from helpers.faster import (
+    TabulatedUniPC,
+    constants_kept,
+    make_fast,
+    reuse_features,
+    step_table,
+    use_tiny_autoencoder,
+)
+from helpers.pipelines import generate, load_pipeline
+from helpers.placement import MEMORY_MODES
+
+SIDE = 64
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    # How diffusers' schedulers turn tensors into arrays.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # What torch's own compiler imports.
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning"),
+]
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@pytest.fixture(scope="module")
+def toybox(tmp_path_factory):
+    return tiny_models.tiny_toybox(tmp_path_factory.mktemp("toybox"))
+
+
+@pytest.fixture(scope="module")
+def load(toybox):
+    def load_quietly(condition="canny"):
+        pipeline = load_pipeline(condition, folder=toybox, device="cpu")
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    return load_quietly
+
+
+def some_map(seed=0, height=SIDE, width=SIDE):
+    coarse = np.random.default_rng(seed).integers(0, 2, (height // 8, width // 8), np.uint8)
+    return np.kron(coarse, np.full((8, 8), 255, np.uint8))
+
+
+def draw(pipeline, prompt="a red ball", control_image=None, **knobs):
+    control_image = some_map() if control_image is None else control_image
+    result = generate(pipeline, prompt, control_image, **({"steps": 4} | knobs))
+    return np.stack(result.pictures).astype(int)
+
+
+def calls_of(module):
+    """Return a list that grows by the length of the batch at each call of a module."""
+    seen = []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    return seen
+
+
+# UniPC as a table.
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"prediction_type": "v_prediction", "timestep_spacing": "trailing"},
+        {"solver_order": 3},
+        {"use_karras_sigmas": True},
+        {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("steps", [1, 2, 7, 20])
+def test_the_table_takes_the_steps_of_diffusers(config, steps):
+    theirs = UniPCMultistepScheduler(**NOISE, **config)
+    ours = TabulatedUniPC.from_config(theirs.config)
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(2, 4, 8, 8, generator=generator)
+    latents = {theirs: first, ours: first}
+    for scheduler in latents:
+        scheduler.set_timesteps(steps)
+    assert torch.equal(theirs.timesteps, ours.timesteps)
+    for timestep in theirs.timesteps:
+        prediction = torch.randn(first.shape, generator=generator)
+        for scheduler, sample in latents.items():
+            latents[scheduler] = scheduler.step(prediction, timestep, sample).prev_sample
+        torch.testing.assert_close(latents[ours], latents[theirs], rtol=1e-4, atol=1e-4)
+    assert ours.step_index == steps
+
+
+def test_no_step_knows_a_prediction_of_the_future():
+    table = step_table(UniPCMultistepScheduler(**NOISE), 10)
+    assert table.shape == (10, 11)
+    assert not table.triu(diagonal=2).any()
+    assert table[:, 0].all()
+
+
+def test_a_scheduler_that_is_not_linear_has_no_table():
+    scheduler = UniPCMultistepScheduler(**NOISE, thresholding=True)
+    with pytest.raises(ValueError, match=r"expected a scheduler that is linear, got .*threshold"):
+        step_table(scheduler, 5)
+
+
+# Work that is done once.
+
+
+def test_constants_are_computed_once_a_call_and_forgotten_afterwards(load, monkeypatch):
+    pipeline = load()
+    net, unet = pipeline.controlnet, pipeline.unet
+    keys = unet.down_blocks[1].attentions[0].transformer_blocks[0].attn2.to_k
+    hint, weights, linear = calls_of(net.controlnet_cond_embedding.conv_in), [], F.linear
+    monkeypatch.setattr(F, "linear", lambda x, w, b=None: (weights.append(w), linear(x, w, b))[1])
+
+    def work():
+        hint.clear(), weights.clear()
+        inputs = {"image": torch.zeros(1, 3, SIDE, SIDE), "output_type": "latent"}
+        pipeline("a red ball", num_inference_steps=5, **inputs)
+        return len(hint), sum(weight is keys.weight for weight in weights)
+
+    before = [dict(vars(module)) for module in (keys, net, unet)]
+    assert work() == (5, 5)
+    with constants_kept(pipeline):
+        assert work() == (1, 1)
+    assert [dict(vars(module)) for module in (keys, net, unet)] == before
+    assert work() == (5, 5)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {},
+        {"guidance_scale": 1.0},
+        {"seed": [1, 2, 3], "prompt": ["a red ball", "a blue cube", "a green cone"]},
+        {"conditioning_scale": 0.4, "control_end": 0.5, "negative_prompt": "blue"},
+        {"control_image": some_map(3, 40, 72)},
+    ],
+    ids=["plain", "no guidance", "batch", "scale", "size"],
+)
+def test_less_work_makes_the_same_picture(load, knobs):
+    slow, fast = load(), make_fast(load())
+    assert np.abs(draw(slow, **knobs) - draw(fast, **knobs)).max() <= 1
+
+
+def test_less_work_makes_the_same_picture_with_two_conditions(load):
+    slow, fast = load(["canny", "normal"]), make_fast(load(["canny", "normal"]))
+    colours = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    for images in ([some_map(), colours], [some_map(1), colours[::-1]]):
+        pictures = [draw(pipeline, control_image=images) for pipeline in (slow, fast)]
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
+def test_what_the_halves_of_a_guided_batch_share_is_computed_once(load):
+    fast = make_fast(load())
+    first, deep = fast.unet.down_blocks[0].resnets[0], fast.unet.mid_block.resnets[0]
+    shared, own = calls_of(first.conv1), calls_of(deep.conv1)
+    draw(fast, seed=[1, 2])
+    assert (set(shared), set(own)) == ({2}, {4})
+    shared.clear(), own.clear()
+    draw(fast, guidance_scale=1.0)
+    assert (set(shared), set(own)) == ({1}, {1})
+
+
+def test_a_pipeline_is_made_fast_once(load):
+    with pytest.raises(ValueError, match="expected a pipeline as load_pipeline returns it"):
+        make_fast(make_fast(load()))
+
+
+# Compilation. "eager" traces the networks as any compiler does, and then runs them as they are.
+
+
+def test_only_another_size_is_compiled_again(load, capsys):
+    slow, fast = load(), make_fast(load(), compiler="eager")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+
+    def graphs():
+        return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+    draw(fast)
+    assert (
+        capsys.readouterr().out
+        == f"compiling for 1 x {SIDE} x {SIDE} pixels, once; it takes minutes\n"
+    )
+    first = graphs()
+    assert first == 4  # text, ControlNet, UNet and decoder, each whole
+    for knobs in (
+        {"prompt": "a blue cube"},
+        {"seed": 5},
+        {"conditioning_scale": 0.5},
+        {"conditioning_scale": 0},
+        {"control_image": some_map(7)},
+        {"steps": 6, "guidance_scale": 3.0, "control_end": 0.5},
+    ):
+        assert np.abs(draw(slow, **knobs) - draw(fast, **knobs)).max() <= 1
+        assert graphs() == first
+        assert not capsys.readouterr().out
+    draw(fast, seed=[1, 2])
+    assert capsys.readouterr().out.startswith(f"compiling for 2 x {SIDE} x {SIDE} pixels")
+    assert graphs() == 2 * first
+    assert np.array_equal(draw(fast, seed=5), draw(fast, seed=5))
+    assert graphs() == 2 * first
+
+
+# Approximations.
+
+
+def test_features_are_reused_in_every_second_step(load):
+    slow, rested = load(), reuse_features(load(), every=2)
+    networks = (
+        rested.controlnet.conv_in,
+        rested.unet.mid_block.resnets[0].conv1,
+        rested.unet.conv_in,
+    )
+    control, deep, shallow = map(calls_of, networks)
+    difference = np.abs(draw(slow, steps=5) - draw(rested, steps=5)).mean()
+    assert 0 < difference < 20
+    assert (len(control), len(deep), len(shallow)) == (3, 3, 5)
+    assert np.array_equal(draw(slow, steps=1), draw(rested, steps=1))
+    # The count begins anew with each picture, and another size is no trouble.
+    assert np.array_equal(draw(rested, steps=5), draw(rested, steps=5))
+    assert draw(rested, control_image=some_map(0, 128, 64), seed=[1, 2]).shape == (2, 128, 64, 3)
+
+
+def test_features_are_reused_by_a_fast_pipeline_too(load):
+    slow, fast = reuse_features(load(), every=3), reuse_features(make_fast(load()), every=3)
+    assert np.abs(draw(slow, steps=7) - draw(fast, steps=7)).max() <= 1
+
+
+def test_rest_needs_steps_between(load):
+    with pytest.raises(ValueError, match="every: expected a whole number from 2, got 1"):
+        reuse_features(load(), every=1)
+
+
+def test_a_tiny_autoencoder_takes_the_place_of_the_large_one(load, tmp_path):
+    torch.manual_seed(0)
+    AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4,
+        decoder_block_out_channels=(8,) * 4,
+        num_encoder_blocks=(1, 1, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 1),
+    ).save_pretrained(tmp_path)
+    pipeline = use_tiny_autoencoder(load(), str(tmp_path))
+    assert isinstance(pipeline.vae, AutoencoderTiny)
+    assert draw(pipeline).shape == draw(make_fast(pipeline)).shape == (1, SIDE, SIDE, 3)
+
+
+# On a GPU, with the trained toybox.
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("default")  # torch's compiler warns of Triton
+def test_on_a_gpu_the_fast_picture_is_the_eager_one_up_to_rounding(capsys):
+    slow, fast = load_pipeline("canny"), make_fast(load_pipeline("canny"))
+    for pipeline in (slow, fast):
+        pipeline.set_progress_bar_config(disable=True)
+    for seed in range(8):
+        knobs = {
+            "prompt": ["a red ball on a wooden floor", "a blue cube"][seed % 2],
+            "control_image": some_map(seed, 256, 256),
+            "seed": seed,
+            "steps": 20,
+            "conditioning_scale": [1.0, 0.7][seed % 2],
+        }
+        difference = np.abs(draw(slow, **knobs) - draw(fast, **knobs)).mean()
+        print(f"mean absolute difference {difference:.3f} of 255")
+        assert difference <= 2
+    assert capsys.readouterr().out.count("compiling") == 1
+
+
+@needs_gpu
+@pytest.mark.parametrize("memory", MEMORY_MODES)
+def test_on_a_gpu_every_mode_of_memory_draws_the_same_bits(memory):
+    pictures = []
+    for mode in ("all", memory):
+        pipeline = load_pipeline("canny", memory=mode)
+        pipeline.set_progress_bar_config(disable=True)
+        for _ in range(2):
+            pictures.append(draw(pipeline, control_image=some_map(0, 256, 256)))
+        assert faster.is_offloaded(pipeline) == (mode != "all")
+    assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
+
+
+@needs_gpu
+def test_on_a_gpu_xformers_draws_the_picture_of_sdpa():
+    xformers = pytest.importorskip("xformers.ops")
+    try:
+        q = torch.zeros(1, 8, 1, 8, device="cuda", dtype=torch.float16)
+        xformers.memory_efficient_attention(q, q, q)
+    except NotImplementedError as error:
+        pytest.skip(f"xformers was built for another torch: {str(error).splitlines()[0]}")
+    pictures = [
+        draw(load_pipeline("canny", attention=name), control_image=some_map(0, 256, 256))
+        for name in ("sdpa", "xformers")
+    ]
+    assert np.abs(pictures[0] - pictures[1]).mean() <= 2

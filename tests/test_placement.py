@@ -1,0 +1,60 @@
+"""Where a model runs is chosen from what is there, and every choice can be made by hand."""
+
+import pytest
+import torch
+
+from helpers.catalogue import get_model
+from helpers.placement import FREE_GIGABYTES, MEMORY_MODES, Placement, choose_placement
+
+TOYBOX, SD15 = get_model("toybox"), get_model("sd15")
+GPU = {"device": "cuda"}  # a name; nothing is moved there
+
+
+@pytest.mark.parametrize(
+    ("free", "memory"),
+    [(140, "all"), (6, "all"), (5.9, "model"), (4, "model"), (3.9, "group"), (0.5, "group")],
+)
+def test_the_first_mode_that_fits_is_taken(free, memory):
+    assert choose_placement(SD15, **GPU, free_gigabytes=free).memory == memory
+    assert choose_placement(TOYBOX, **GPU, free_gigabytes=free).memory == "all"
+
+
+def test_the_modes_go_from_the_fastest_to_the_smallest():
+    assert list(FREE_GIGABYTES) == list(MEMORY_MODES)[: len(FREE_GIGABYTES)]
+    assert sorted(FREE_GIGABYTES.values(), reverse=True) == list(FREE_GIGABYTES.values())
+
+
+@pytest.mark.parametrize("model", [TOYBOX, SD15], ids=lambda model: model.name)
+def test_a_gpu_takes_16_bits(model):
+    assert choose_placement(model, **GPU, free_gigabytes=8).dtype == torch.float16
+
+
+@pytest.mark.parametrize("matrix_units", [True, False])
+def test_a_cpu_takes_16_bits_for_a_large_model_if_it_has_units_for_them(monkeypatch, matrix_units):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units)
+    large = torch.bfloat16 if matrix_units else torch.float32
+    assert choose_placement(SD15, device="cpu").dtype == large
+    assert choose_placement(TOYBOX, device="cpu").dtype == torch.float32
+
+
+def test_what_is_given_is_kept_and_said():
+    chosen = choose_placement(SD15, device="cpu", dtype=torch.float64, memory="all")
+    assert chosen == Placement(
+        device=torch.device("cpu"), dtype=torch.float64, memory="all", attention="sdpa"
+    )
+    assert str(chosen) == "CPU, float64, all weights stay on the device, attention of sdpa"
+    assert choose_placement(SD15, **GPU, memory="sequential").memory == "sequential"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"memory": "half"}, "memory: expected one of all, model, group, sequential; got 'half'"),
+        ({"attention": "flash"}, "attention: expected one of sdpa, xformers; got 'flash'"),
+        ({"memory": "model"}, "expected a CUDA GPU for memory='model'.* got the device 'cpu'"),
+        ({"attention": "xformers"}, 'expected a CUDA GPU for attention="xformers", got .*cpu'),
+    ],
+)
+def test_what_cannot_be_is_said(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        choose_placement(SD15, device="cpu", **arguments)
