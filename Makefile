@@ -35,7 +35,7 @@ lab: $(READY) ## open JupyterLab on this machine only, behind a token
 		--LabApp.default_url=/lab/tree/notebooks $(LAB_OPTIONS)
 
 benchmarks: $(READY) ## measure, side by side; writes benchmarks/results/ and README.md
-	for name in normal_maps pose_decoding world tables; do \
+	for name in normal_maps pose_decoding world generate tables; do \
 		$(RUN) benchmarks/$$name.py || exit 1; done
 
 lint: $(READY) ## check the style of code and notebooks

@@ -9,7 +9,67 @@ BEGIN, END = "<!-- benchmarks: made by benchmarks/tables.py -->\n", "<!-- /bench
 
 def tables() -> str:
     """Return the tables as Markdown."""
-    return "\n".join([normal_maps(), pose_decoding(), world()])
+    return "\n".join([pictures(), memory(), normal_maps(), pose_decoding(), world()])
+
+
+WAYS = {
+    "eager": "diffusers alone",
+    "constants kept": "`generate`, which keeps constants",
+    "fast": "`make_fast`",
+    "fast, 10 steps": "`make_fast`, 10 steps",
+    "fast, features reused": "`make_fast`, features reused",
+}
+"""Ways of benchmarks/generate.py in the words of a reader."""
+
+MODES = {
+    "all": '`memory="all"`',
+    "model": '`memory="model"`',
+    "group": '`memory="group"`',
+    "sequential": '`memory="sequential"`',
+    "all, xformers": '`attention="xformers"`',
+    "fast": "`make_fast`",
+}
+
+CARDS = (2, 4, 6, 8, 12, 16, 24)
+"""Common sizes of the memory of a GPU, in 10^9 bytes."""
+
+
+def pictures() -> str:
+    """Return the table of pictures of the toybox on a CPU."""
+    report = _report("generate_toybox")
+    return _table(
+        f"**A picture of the toybox**, {report['picture_size']} × {report['picture_size']}, "
+        f"{report['steps']} steps with guidance and one ControlNet, CPU, {report['threads']} "
+        f"threads, {report['date']}. The difference from diffusers alone is the mean over all "
+        "pixels, in levels of 255:",
+        "way | pictures at once | s a picture | ratio | difference | same picture",
+        [
+            f"{WAYS[row['mode']]} | {row['pictures']} | {row['seconds_per_picture']:.2f} "
+            f"| {row['ratio']:.2f} | {row['difference']:.3f} "
+            f"| {'yes' if row['exact'] else 'approximate'}"
+            for row in report["rows"]
+        ],
+    )
+
+
+def memory() -> str:
+    """Return the table of the modes of memory."""
+    report = _report("memory_h200")
+    return _table(
+        f"**Stable Diffusion 1.5 on one {report['gpu']}**, random weights of the true "
+        f"architecture, {report['dtype']}, {report['picture_size']} × {report['picture_size']}, "
+        f"{report['steps']} steps with guidance and one ControlNet, one picture at a time, "
+        f"{report['date']}, torch {report['packages']['torch']}. The floor of arithmetic is "
+        f"{report['floor_seconds']:.3f} s. The card is the smallest common one that leaves 1 GB "
+        "for the system; it is calculated, not tried:",
+        "mode | s a picture | peak memory, GB | card, GB | difference | first picture, s",
+        [
+            f"{MODES[row['mode']]} | {row['seconds_per_picture']:.2f} | {row['peak_gb']:.2f} "
+            f"| {next(card for card in CARDS if card >= row['peak_gb'] + 1)} "
+            f"| {row['difference']:.2f} | {row['first_call_seconds']:.0f}"
+            for row in report["rows"]
+        ],
+    )
 
 
 def normal_maps() -> str:
