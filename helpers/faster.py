@@ -33,11 +33,15 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
+from huggingface_hub import is_offline_mode
 from torch import nn
 
-from helpers.runtime import dtype_argument, without_loading_bars
+from helpers.runtime import dtype_argument, without_loading_bars, without_symlink_warning
 
 Network = UNet2DConditionModel | ControlNetModel
+
+LATENT_SCALE = 0.18215
+"""What Stable Diffusion 1.5 multiplies its latents with."""
 
 TINY_AUTOENCODER = "madebyollin/taesd"
 """Hub id of a small autoencoder that was trained to repeat that of Stable Diffusion 1.5."""
@@ -421,9 +425,34 @@ def use_tiny_autoencoder(
 
     Returns:
         The same pipeline.
+
+    Raises:
+        ValueError: the latents of the pipeline are not those of Stable Diffusion 1.5.
+        FileNotFoundError: the weights are missing and cannot be downloaded.
     """
-    with without_loading_bars():
-        tiny = AutoencoderTiny.from_pretrained(name, **dtype_argument(pipeline.vae.dtype))
+    scale = pipeline.vae.config.scaling_factor
+    if abs(scale - LATENT_SCALE) > 1e-4:
+        raise ValueError(
+            f"expected a pipeline of Stable Diffusion 1.5, whose latents are scaled by "
+            f"{LATENT_SCALE}, got one with {scale:.3g}; the autoencoder of the toybox is small "
+            "already"
+        )
+    files = ("config.json", "diffusion_pytorch_model.safetensors")
+    try:
+        with without_loading_bars(), without_symlink_warning():
+            tiny = AutoencoderTiny.from_pretrained(
+                name,
+                use_safetensors=True,
+                local_files_only=is_offline_mode(),
+                **dtype_argument(pipeline.vae.dtype),
+            )
+    except OSError as error:
+        command = " ".join([f"hf download {name}", *(f'--include "{file}"' for file in files)])
+        raise FileNotFoundError(
+            f"expected the weights of {name} in the cache of the Hugging Face hub, or a network "
+            f"to download 10 MB, once; got {str(error).partition(chr(10))[0]!r}. With a network, "
+            f"this command brings them:\n\n    {command}"
+        ) from None
     pipeline.register_modules(vae=tiny.to(pipeline.device))
     return pipeline
 

@@ -82,6 +82,7 @@ def load_pipeline(
     dtype: torch.dtype | None = None,
     memory: str | None = None,
     attention: str | None = None,
+    decoder: str | None = None,
     folder: Path = TOYBOX_WEIGHTS,
 ) -> StableDiffusionControlNetPipeline:
     """Load a model with the ControlNet of a condition, or with those of several.
@@ -106,15 +107,13 @@ def load_pipeline(
         memory: "all", "model", "group" or "sequential", what stays on the GPU: a key of
             `helpers.placement.MEMORY_MODES`. Default the first that fits.
         attention: "sdpa", the default, or "xformers".
+        decoder: "whole", "slices" or "tiles", for batches and large pictures on a small GPU: a
+            key of `helpers.placement.DECODERS`.
         folder: weights of the toybox, with their manifest.
 
-    For large pictures on a small GPU, `pipeline.vae.enable_tiling()` decodes them in parts, which
-    changes them a little; more for a small memory is `pipeline.vae.enable_slicing()`, which
-    decodes the pictures of a batch one by one.
-
     Raises:
-        ValueError: an unknown condition, model, mode of memory or attention, or a damaged file of
-            the toybox.
+        ValueError: an unknown condition, model, mode of memory, attention or decoder, or a damaged
+            file of the toybox.
         FileNotFoundError: weights are missing and cannot be downloaded.
     """
     several = not isinstance(condition, str)
@@ -123,7 +122,7 @@ def load_pipeline(
         raise ValueError("expected at least one condition, such as 'canny', got none")
     kind = get_model(model)
     placement = choose_placement(
-        kind, device=device, dtype=dtype, memory=memory, attention=attention
+        kind, device=device, dtype=dtype, memory=memory, attention=attention, decoder=decoder
     )
     base, checkpoints = _sources(kind, conditions, Path(folder))
     options = {
@@ -134,9 +133,7 @@ def load_pipeline(
     try:
         # A download takes minutes and shows its bars; the toybox is there at once.
         bars = nullcontext() if kind.on_hub else runtime.without_loading_bars()
-        with bars, warnings.catch_warnings():
-            # An argument of diffusers 0.42 that huggingface_hub 2 no longer has.
-            warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks")
+        with bars, runtime.without_symlink_warning():
             nets = [ControlNetModel.from_pretrained(name, **options) for name in checkpoints]
             pipeline = StableDiffusionControlNetPipeline.from_pretrained(
                 base,

@@ -23,6 +23,14 @@ MEMORY_MODES = {
 
 ATTENTIONS = ("sdpa", "xformers")
 
+DECODERS = {
+    "whole": "all pictures of a batch decoded at once",
+    "slices": "pictures decoded one by one",
+    "tiles": "pictures decoded one by one, large ones in tiles",
+}
+"""How the autoencoder decodes: the later, the less memory. Tiles change a large picture a little,
+because no tile sees all of it; a picture of the size the model was trained on has one tile."""
+
 FREE_GIGABYTES = {"all": 6.0, "model": 4.0}
 """Free memory (10^9 bytes) from which a mode is chosen: what Stable Diffusion 1.5 with one
 ControlNet needs for a picture of 512 x 512, and as much again for a batch and for other programs.
@@ -39,13 +47,18 @@ class Placement:
     """A key of `MEMORY_MODES`."""
     attention: str
     """"sdpa", which is part of torch, or "xformers"."""
+    decoder: str
+    """A key of `DECODERS`."""
 
     def __str__(self) -> str:
         """Return one line for a reader."""
         gpu = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if gpu else self.device.type.upper()
         number = str(self.dtype).removeprefix("torch.")
-        return f"{device}, {number}, {MEMORY_MODES[self.memory]}, attention of {self.attention}"
+        return (
+            f"{device}, {number}, {MEMORY_MODES[self.memory]}, attention of {self.attention}, "
+            f"{DECODERS[self.decoder]}"
+        )
 
 
 def choose_placement(
@@ -55,6 +68,7 @@ def choose_placement(
     dtype: torch.dtype | None = None,
     memory: str | None = None,
     attention: str | None = None,
+    decoder: str | None = None,
     free_gigabytes: float | None = None,
 ) -> Placement:
     """Return where a model runs best; every argument that is given is kept.
@@ -68,6 +82,8 @@ def choose_placement(
             to the last bits.
         memory: a key of `MEMORY_MODES`; default the first that fits into the free memory.
         attention: "sdpa", the default, or "xformers".
+        decoder: a key of `DECODERS`; default "whole" if all weights stay on the device, else
+            "slices".
         free_gigabytes: of the GPU, in 10^9 bytes; default what it says itself.
 
     Raises:
@@ -83,16 +99,20 @@ def choose_placement(
                 free_gigabytes = torch.cuda.mem_get_info(place)[0] / 1e9
             fitting = [mode for mode, need in FREE_GIGABYTES.items() if free_gigabytes >= need]
             memory = fitting[0] if fitting else "group"
-    if memory not in MEMORY_MODES:
-        raise ValueError(f"memory: expected one of {', '.join(MEMORY_MODES)}; got {memory!r}")
+    attention = attention or "sdpa"
+    decoder = decoder or ("whole" if memory == "all" else "slices")
+    for name, value, known in (
+        ("memory", memory, MEMORY_MODES),
+        ("attention", attention, ATTENTIONS),
+        ("decoder", decoder, DECODERS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}; got {value!r}")
     if memory != "all" and not on_gpu:
         raise ValueError(
             f"expected a CUDA GPU for memory={memory!r}, which keeps parts of the model away from "
             f'it; got the device {place.type!r}; use memory="all"'
         )
-    attention = attention or "sdpa"
-    if attention not in ATTENTIONS:
-        raise ValueError(f"attention: expected one of {', '.join(ATTENTIONS)}; got {attention!r}")
     if attention == "xformers" and not on_gpu:
         raise ValueError(
             f'expected a CUDA GPU for attention="xformers", got the device {place.type!r}; '
@@ -107,7 +127,7 @@ def choose_placement(
         dtype = torch.float16 if on_gpu else torch.float32
         if not on_gpu and model.on_hub and torch.cpu._is_amx_tile_supported():
             dtype = torch.bfloat16
-    return Placement(device=place, dtype=dtype, memory=memory, attention=attention)
+    return Placement(device=place, dtype=dtype, memory=memory, attention=attention, decoder=decoder)
 
 
 def place(
@@ -116,13 +136,16 @@ def place(
     """Move a pipeline, whose weights are on the CPU, to where it is to run; return it."""
     if placement.attention == "xformers":
         pipeline.enable_xformers_memory_efficient_attention()
+    if placement.decoder != "whole":
+        pipeline.vae.enable_slicing()
+    if placement.decoder == "tiles":
+        pipeline.vae.enable_tiling()
     if placement.memory == "all":
         if placement.device.type == "cpu" and placement.dtype == torch.bfloat16:
             # The matrix units read channels last; otherwise every layer sorts its input first.
             for part in (pipeline.unet, pipeline.controlnet, pipeline.vae):
                 part.to(memory_format=torch.channels_last)
         return pipeline.to(placement.device)
-    pipeline.vae.enable_slicing()  # one picture of a batch after the other, the same bits
     if placement.memory == "model":
         pipeline.enable_model_cpu_offload(device=placement.device)
     elif placement.memory == "sequential":

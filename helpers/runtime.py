@@ -86,6 +86,14 @@ def without_loading_bars() -> Iterator[None]:
             package.enable_progress_bar()
 
 
+@contextmanager
+def without_symlink_warning() -> Iterator[None]:
+    """Hide that diffusers 0.42 still gives an argument that huggingface_hub 2 no longer has."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks")
+        yield
+
+
 def import_controlnet_aux() -> ModuleType:
     """Import controlnet_aux without its page of warnings; call this where a detector is needed.
 

@@ -1,5 +1,6 @@
 """What is faster draws the same picture, up to rounding; what is approximate says so."""
 
+import huggingface_hub
 import numpy as np
 import pytest
 import tiny_models
@@ -252,6 +253,19 @@ def test_a_tiny_autoencoder_takes_the_place_of_the_large_one(load, tmp_path):
     pipeline = use_tiny_autoencoder(load(), str(tmp_path))
     assert isinstance(pipeline.vae, AutoencoderTiny)
     assert draw(pipeline).shape == draw(make_fast(pipeline)).shape == (1, SIDE, SIDE, 3)
+
+
+def test_without_its_weights_the_tiny_autoencoder_says_what_to_download(
+    load, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"(?s)once; got .*hf download madebyollin/taesd"):
+        use_tiny_autoencoder(load())
+
+
+def test_the_toybox_has_no_use_for_the_tiny_autoencoder():
+    with pytest.raises(ValueError, match=r"expected a pipeline of .* by 0\.18215, got one with"):
+        use_tiny_autoencoder(load_pipeline("canny", device="cpu"))
 
 
 # On a GPU, with the trained toybox.

@@ -343,6 +343,20 @@ def test_another_dtype_reaches_every_part(toybox):
     assert {part.dtype for part in parts} == {torch.bfloat16}
 
 
+def test_slices_change_nothing_and_tiles_only_a_picture_of_several(toybox, canny):
+    wide = some_map(0, 64, 512)
+    pictures = {}
+    for decoder in ("whole", "slices", "tiles"):
+        pipeline = load_pipeline("canny", folder=toybox, decoder=decoder)
+        pipeline.set_progress_bar_config(disable=True)
+        small = generate(pipeline, "a red ball", some_map(), seed=[1, 2], **QUICK).pictures
+        pictures[decoder] = np.stack(small), generate(pipeline, "a", wide, **QUICK).picture
+    assert levels_apart(pictures["whole"][0], pictures["slices"][0]) <= 2
+    assert np.array_equal(pictures["slices"][0], pictures["tiles"][0])
+    assert np.array_equal(pictures["whole"][1], pictures["slices"][1])
+    assert levels_apart(pictures["slices"][1], pictures["tiles"][1]) > 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_stable_diffusion_draws_in_both_number_formats_of_a_cpu(hub, dtype):
     tiny_models.tiny_sd15(hub)
@@ -389,8 +403,8 @@ def test_stable_diffusion_is_loaded_by_the_names_of_its_repositories(hub, toybox
         pipeline = load_pipeline(
             ["canny", "normal"], model="sd15", device="cpu", dtype=torch.float32
         )
-    said = "CPU, float32, all weights stay on the device, attention of sdpa\n"
-    assert capsys.readouterr().out == said
+    said = "CPU, float32, all weights stay on the device, attention of sdpa, all pictures"
+    assert capsys.readouterr().out.startswith(said)
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline.config._name_or_path == BASE_MODEL
     assert [condition_of(net).name for net in pipeline.controlnet.nets] == ["canny", "normal"]

@@ -40,16 +40,26 @@ def test_a_cpu_takes_16_bits_for_a_large_model_if_it_has_units_for_them(monkeypa
 def test_what_is_given_is_kept_and_said():
     chosen = choose_placement(SD15, device="cpu", dtype=torch.float64, memory="all")
     assert chosen == Placement(
-        device=torch.device("cpu"), dtype=torch.float64, memory="all", attention="sdpa"
+        device=torch.device("cpu"),
+        dtype=torch.float64,
+        memory="all",
+        attention="sdpa",
+        decoder="whole",
     )
-    assert str(chosen) == "CPU, float64, all weights stay on the device, attention of sdpa"
-    assert choose_placement(SD15, **GPU, memory="sequential").memory == "sequential"
+    assert str(chosen) == (
+        "CPU, float64, all weights stay on the device, attention of sdpa, all pictures of a batch "
+        "decoded at once"
+    )
+    small = choose_placement(SD15, **GPU, memory="sequential")
+    assert (small.memory, small.decoder) == ("sequential", "slices")
+    assert choose_placement(SD15, device="cpu", decoder="tiles").decoder == "tiles"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"memory": "half"}, "memory: expected one of all, model, group, sequential; got 'half'"),
+        ({"decoder": "fast"}, "decoder: expected one of whole, slices, tiles; got 'fast'"),
         ({"attention": "flash"}, "attention: expected one of sdpa, xformers; got 'flash'"),
         ({"memory": "model"}, "expected a CUDA GPU for memory='model'.* got the device 'cpu'"),
         ({"attention": "xformers"}, 'expected a CUDA GPU for attention="xformers", got .*cpu'),
