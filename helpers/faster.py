@@ -73,10 +73,16 @@ def make_fast(
         The same pipeline.
 
     Raises:
-        ValueError: the pipeline is fast already, or its parts move between CPU and GPU.
+        ValueError: the pipeline is fast already, reuses features already, or its parts move
+            between CPU and GPU.
     """
     if is_fast(pipeline):
         raise ValueError("expected a pipeline as load_pipeline returns it, got one that is fast")
+    if hasattr(pipeline.unet, "resting"):
+        raise ValueError(
+            "expected a pipeline as load_pipeline returns it, got one that reuses features; call "
+            "make_fast first and reuse_features afterwards"
+        )
     if is_offloaded(pipeline):
         raise ValueError(
             "expected a pipeline whose weights all stay on one device, got one whose parts move "

@@ -237,6 +237,11 @@ def test_features_are_reused_by_a_fast_pipeline_too(load):
     assert np.abs(draw(slow, steps=7) - draw(fast, steps=7)).max() <= 1
 
 
+def test_a_pipeline_is_made_fast_before_it_reuses_features(load):
+    with pytest.raises(ValueError, match="call make_fast first and reuse_features afterwards"):
+        make_fast(reuse_features(load()))
+
+
 def test_rest_needs_steps_between(load):
     with pytest.raises(ValueError, match="every: expected a whole number from 2, got 1"):
         reuse_features(load(), every=1)
