@@ -10,14 +10,15 @@ where that was not run. The difference is the mean over all pixels of the absolu
 the eager picture of the same seed, in levels of 255.
 
 --memory measures another thing, in a run of its own, since memory is only told apart if one model
-is loaded at a time: the peak of each mode of memory, and the time of a picture.
-
-results/generate_h200.json and results/memory_h200.json are from a GPU machine, written with --json.
+is loaded at a time: the peak of each mode of memory, and the median time of three pictures.
+results/memory_h200.json is from a GPU machine, written with --json.
 """
 
 import argparse
+import atexit
 import gc
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -25,8 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-if "HF_HUB_CACHE" not in os.environ:
-    os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="random_release_")
+# Never the cache of the user: random weights under real names are written into this one.
+os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="random_release_")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -83,11 +84,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     options = parser.parse_args()
+    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
     if options.model == "toybox":
         torch.set_num_threads(options.threads)
     elif not torch.cuda.is_available():
         parser.error("expected a CUDA GPU for --model sd15, found none; take --model toybox")
-    elif not any(CACHE.iterdir()):
+    else:
         from random_release import write_random_release
 
         write_random_release(CACHE, ("canny", "depth"))

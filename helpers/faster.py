@@ -3,7 +3,7 @@
 Exact, up to the rounding of sums that are added in another order:
 
 - `constants_kept` computes once what no step changes, to the same bits;
-  `helpers.pipelines.generate` always does;
+  `helpers.pipelines.generate` always does, unless the weights move between CPU and GPU;
 - `make_fast` also computes once what both halves of a guided batch have in common, steps with a
   scheduler that never waits (`TabulatedUniPC`), and on a GPU compiles the networks and records
   their kernels as CUDA graphs, so that a step costs a few launches instead of a thousand.
@@ -18,7 +18,7 @@ The pipeline stays diffusers' own. Only the `forward` of some of its modules is 
 scheduler is a subclass. Taught in notebook 11.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType, MethodType
@@ -61,7 +61,10 @@ def make_fast(
     On a GPU the first picture of each size, and of each number of pictures, costs a minute or two
     of compilation, which is announced. Another prompt, seed, scale or control image costs nothing.
     cuDNN may then choose other kernels in the whole process, so that the pictures of other
-    pipelines may change by rounding too.
+    pipelines may change by rounding too. Attention becomes that of torch.
+
+    Load a LoRA before. What was made fast is for drawing alone: its networks cannot be shared with
+    another pipeline, copied or saved.
 
     Args:
         pipeline: what `load_pipeline` returned, with all weights on one device. It is changed.
@@ -73,11 +76,17 @@ def make_fast(
         The same pipeline.
 
     Raises:
-        ValueError: the pipeline is fast already, reuses features already, or its parts move
-            between CPU and GPU.
+        ValueError: the pipeline is fast already, reuses features already, has another scheduler
+            than UniPC, or its parts move between CPU and GPU.
     """
     if is_fast(pipeline):
         raise ValueError("expected a pipeline as load_pipeline returns it, got one that is fast")
+    scheduler = pipeline.scheduler
+    if type(scheduler) is not UniPCMultistepScheduler or scheduler.config.thresholding:
+        raise ValueError(
+            "expected the scheduler UniPCMultistepScheduler without thresholding, got "
+            f"{type(scheduler).__name__}; with another one the picture would be another"
+        )
     if hasattr(pipeline.unet, "resting"):
         raise ValueError(
             "expected a pipeline as load_pipeline returns it, got one that reuses features; call "
@@ -91,29 +100,29 @@ def make_fast(
     on_gpu = pipeline.device.type == "cuda"
     if compiler == "auto":
         compiler = "inductor" if on_gpu else None
-    pipeline.scheduler = TabulatedUniPC.from_config(pipeline.scheduler.config)
     if on_gpu:
         torch.backends.cudnn.benchmark = True  # sizes stay the same, so trying kernels pays
         for part in (*_networks(pipeline), pipeline.vae):
             part.to(memory_format=torch.channels_last)
-        for network in _networks(pipeline):
-            network.fuse_qkv_projections()
+        pipeline.unet.fuse_qkv_projections()  # diffusers has it for the UNet alone
     compiled = _compiled_by(compiler, options)
     for network in _networks(pipeline):
         _LessWork(network, pipeline, twins=True, compiled=compiled)
     if compiler is not None:
-        # An entry for each size and number of pictures; the usual limit is 8.
+        # All sizes and numbers of pictures of all networks together; the usual limit is 8.
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         first = controlnets(pipeline)[0]
         first.forward = _begin_step(first.forward, pipeline)
         for part in (pipeline.text_encoder, pipeline.vae.decoder):
             part.forward = _in_own_memory(compiled(part.forward))
+    pipeline.scheduler = TabulatedUniPC.from_config(scheduler.config)
+    pipeline.unet.made_fast = True
     return pipeline
 
 
 def is_fast(pipeline: StableDiffusionControlNetPipeline) -> bool:
     """Return whether `make_fast` has changed a pipeline."""
-    return isinstance(pipeline.scheduler, TabulatedUniPC)
+    return getattr(pipeline.unet, "made_fast", False)
 
 
 def is_offloaded(pipeline: StableDiffusionControlNetPipeline) -> bool:
@@ -132,8 +141,8 @@ def controlnets(pipeline: StableDiffusionControlNetPipeline) -> list[ControlNetM
 
 
 def _networks(pipeline: StableDiffusionControlNetPipeline) -> list[Network]:
-    """Return the networks of a step, in the order in which they work."""
-    return [*controlnets(pipeline), pipeline.unet]
+    """Return the networks of a step, each once, in the order in which they work."""
+    return list(dict.fromkeys([*controlnets(pipeline), pipeline.unet]))
 
 
 # Work that is done once.
@@ -143,13 +152,16 @@ def _networks(pipeline: StableDiffusionControlNetPipeline) -> list[Network]:
 def constants_kept(pipeline: StableDiffusionControlNetPipeline) -> Iterator[None]:
     """Let a pipeline compute once a call what diffusers computes at every step, to the same bits.
 
-    Nothing happens for a pipeline that is fast already, or whose parts move between CPU and GPU.
+    Nothing happens for a pipeline whose constants are kept already, or whose parts move between
+    CPU and GPU.
     """
-    if is_fast(pipeline) or is_offloaded(pipeline):
+    if hasattr(pipeline.unet, "less_work") or is_offloaded(pipeline):
         yield
         return
-    networks = [_LessWork(network, pipeline) for network in _networks(pipeline)]
+    networks: list[_LessWork] = []
     try:
+        for network in _networks(pipeline):
+            networks.append(_LessWork(network, pipeline))
         yield
     finally:
         for network in networks:
@@ -173,7 +185,7 @@ class _LessWork:
         pipeline: StableDiffusionControlNetPipeline,
         *,
         twins: bool = False,
-        compiled: Callable[[Callable], Callable] = lambda forward: forward,
+        compiled: Callable[[Callable], Callable] | None = None,
     ) -> None:
         self.network, self.pipeline = network, pipeline
         self.twins = list(_layers_before_text(network)) if twins else []
@@ -191,12 +203,15 @@ class _LessWork:
             layer.register_buffer("kept", None, persistent=False)
             layer.forward = MethodType(_what_is_kept, layer)
         self.inputs: dict[str, torch.Tensor] = {}
-        self.scale: tuple[float, torch.Tensor] | None = None
-        self.forward = compiled(network.forward)
+        self.buffers: dict[tuple[nn.Module, torch.Size], torch.Tensor] = {}
+        self.compiled = compiled is not None
+        self.forward = compiled(network.forward) if compiled else network.forward
         network.forward = self
+        network.less_work = True
 
     def undo(self) -> None:
         """Give the network and its layers the `forward` that they had."""
+        del self.network.less_work
         for module, forward in self.replaced:
             vars(module).pop("forward")  # that of the class is in force again
             if forward is not None:
@@ -219,15 +234,12 @@ class _LessWork:
         self._keep("text", encoder_hidden_states)
         if controlnet_cond is not None:
             self._keep("image", controlnet_cond)
-            if self.scale is None or self.scale[0] != conditioning_scale:
-                # A tensor, because compiled code is made anew for another number.
-                self.scale = (
-                    conditioning_scale,
-                    torch.full_like(sample[0, 0, 0, 0], conditioning_scale),
-                )
+            if self.compiled:
+                # Code would be compiled anew for another number, but not for another tensor.
+                conditioning_scale = torch.full_like(sample[0, 0, 0, 0], conditioning_scale)
             others |= {
                 "controlnet_cond": controlnet_cond,
-                "conditioning_scale": self.scale[1],
+                "conditioning_scale": conditioning_scale,
                 "guess_mode": guess_mode,
             }
         return self.forward(sample, timestep, encoder_hidden_states, **others)
@@ -241,10 +253,10 @@ class _LessWork:
             given = given.flip(1)
         for layer, compute in self.constants[kind]:
             answer = compute(given)
-            if layer.kept is not None and layer.kept.shape == answer.shape:
-                layer.kept.copy_(answer)  # CUDA graphs read from this address
-            else:
-                layer.kept = answer
+            # CUDA graphs read from one address, so each size has its own for good.
+            layer.kept = self.buffers.setdefault((layer, answer.shape), answer)
+            if layer.kept is not answer:
+                layer.kept.copy_(answer)
 
 
 def _what_is_kept(layer: nn.Module, *_: Any) -> torch.Tensor:
@@ -294,9 +306,9 @@ def _layers_before_text(network: Network) -> Iterable[nn.Module]:
 
 def _compiled_by(
     compiler: str | None, options: Mapping[str, Any]
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Callable], Callable] | None:
     if compiler is None:
-        return lambda forward: forward
+        return None
     return partial(
         torch.compile,
         backend=compiler,
@@ -308,12 +320,13 @@ def _compiled_by(
 
 def _begin_step(forward: Callable, pipeline: StableDiffusionControlNetPipeline) -> Callable:
     """Return the `forward` of the first network of a step, which also announces compilation."""
-    known: set[tuple[int, ...]] = set()
+    known: set[tuple[bool, torch.Size]] = set()
 
     def begin_step(sample: torch.Tensor, *inputs: Any, **others: Any) -> Any:
-        if sample.shape not in known:
-            known.add(sample.shape)
-            count = len(sample) // (2 if pipeline.do_classifier_free_guidance else 1)
+        guided = pipeline.do_classifier_free_guidance and not others.get("guess_mode")
+        if (guided, sample.shape) not in known:
+            known.add((guided, sample.shape))
+            count = len(sample) // (2 if guided else 1)
             height, width = (pipeline.vae_scale_factor * side for side in sample.shape[2:])
             print(f"compiling for {count} x {width} x {height} pixels, once; it takes minutes")
         # CUDA graphs may write now where they wrote the answers of the step before.
@@ -340,9 +353,8 @@ class TabulatedUniPC(UniPCMultistepScheduler):
     """UniPC as a table: every step is a weighted sum of the first noise and the predictions so far.
 
     UniPC is linear in both, so the steps of diffusers, taken once on unit vectors, are the
-    weights. A step is then a copy and a product of a vector with a matrix, instead of a hundred
-    operations of which several wait until the GPU has done all work before them. Sums are in 32
-    bits.
+    weights. A step is then a handful of operations instead of more than a hundred, of which
+    several wait until the GPU has done all work before them. Sums are in 32 bits.
 
     Source: Zhao et al., "UniPC", arXiv 2302.04867; the table is ours. Taught in notebook 11.
 
@@ -354,15 +366,19 @@ class TabulatedUniPC(UniPCMultistepScheduler):
         self,
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
-        **others: Any,
+        sigmas: Sequence[float] | None = None,
+        mu: float | None = None,
     ) -> None:
         """Set the steps as diffusers does, and make their table."""
-        super().set_timesteps(num_inference_steps, device=device, **others)
-        key = (num_inference_steps, *others.items())
+        super().set_timesteps(num_inference_steps, device=device, sigmas=sigmas, mu=mu)
         tables = self.__dict__.setdefault("_tables", {})
-        if key not in tables:
-            tables[key] = step_table(self, num_inference_steps, **others)
-        self._table = tables[key].to(device=device, dtype=torch.float32)
+        usual = sigmas is None and mu is None
+        table = tables.get(num_inference_steps) if usual else None
+        if table is None:
+            table = step_table(self, num_inference_steps, sigmas=sigmas, mu=mu)
+        if usual:
+            tables[num_inference_steps] = table
+        self._table = table.to(device=device, dtype=torch.float32)
         self._terms: torch.Tensor | None = None
 
     def step(
@@ -372,7 +388,21 @@ class TabulatedUniPC(UniPCMultistepScheduler):
         sample: torch.Tensor,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[torch.Tensor]:
-        """Return the latents after the next step; arguments and result are those of diffusers."""
+        """Return the latents after the next step; arguments and result are those of diffusers.
+
+        Raises:
+            ValueError: `sample` is not what the last step returned, or the first step is left out.
+        """
+        if self.begin_index:
+            raise ValueError(
+                f"expected to begin with the first step, got begin_index={self.begin_index}; use "
+                "diffusers' UniPCMultistepScheduler to begin later"
+            )
+        if self._terms is not None and sample is not self._latents:
+            raise ValueError(
+                "expected the latents that the last step returned, got others; a table cannot "
+                "know of changes between steps, so use diffusers' UniPCMultistepScheduler for them"
+            )
         if self._terms is None:
             size = (len(self._table) + 1, *sample.shape)
             self._terms = torch.empty(size, dtype=torch.float32, device=sample.device)
@@ -380,18 +410,23 @@ class TabulatedUniPC(UniPCMultistepScheduler):
             self._step_index = 0
         known = self._step_index + 2
         self._terms[known - 1] = model_output
-        weights = self._table[self._step_index, :known]
+        weights = self._table[self._step_index, :known].view(-1, *[1] * sample.ndim)
         self._step_index += 1
-        latents = torch.tensordot(weights, self._terms[:known], dims=1).to(sample.dtype)
-        return SchedulerOutput(prev_sample=latents) if return_dict else (latents,)
+        # A sum and not a matrix product, which autocast would take in 16 bits.
+        self._latents = (weights * self._terms[:known]).sum(dim=0).to(sample.dtype)
+        if return_dict:
+            return SchedulerOutput(prev_sample=self._latents)
+        return (self._latents,)
 
 
-def step_table(scheduler: UniPCMultistepScheduler, steps: int, **others: Any) -> torch.Tensor:
+def step_table(
+    scheduler: UniPCMultistepScheduler, steps: int | None, **others: Any
+) -> torch.Tensor:
     """Return what UniPC weighs: row i holds the weights of the latents after step i.
 
     Args:
         scheduler: whose configuration counts.
-        steps: how many.
+        steps: how many; None if `others` say.
         others: further arguments of `set_timesteps`.
 
     Returns:
@@ -408,6 +443,7 @@ def step_table(scheduler: UniPCMultistepScheduler, steps: int, **others: Any) ->
         )
     own = UniPCMultistepScheduler.from_config(scheduler.config)
     own.set_timesteps(steps, **others)
+    steps = len(own.timesteps)
     # One channel for each unit vector; (steps + 1) x 1 x (steps + 1) x 1 x 1.
     noise, *predictions = torch.eye(steps + 1, dtype=torch.float64)[:, None, :, None, None]
     rows, latents = [], noise
@@ -433,7 +469,8 @@ def use_tiny_autoencoder(
         The same pipeline.
 
     Raises:
-        ValueError: the latents of the pipeline are not those of Stable Diffusion 1.5.
+        ValueError: the latents of the pipeline are not those of Stable Diffusion 1.5, or its parts
+            move between CPU and GPU.
         FileNotFoundError: the weights are missing and cannot be downloaded.
     """
     scale = pipeline.vae.config.scaling_factor
@@ -442,6 +479,11 @@ def use_tiny_autoencoder(
             f"expected a pipeline of Stable Diffusion 1.5, whose latents are scaled by "
             f"{LATENT_SCALE}, got one with {scale:.3g}; the autoencoder of the toybox is small "
             "already"
+        )
+    if is_offloaded(pipeline):
+        raise ValueError(
+            "expected a pipeline whose weights all stay on one device, got one whose parts move "
+            'between CPU and GPU; load it with memory="all"'
         )
     files = ("config.json", "diffusion_pytorch_model.safetensors")
     try:
@@ -459,6 +501,7 @@ def use_tiny_autoencoder(
             f"to download 10 MB, once; got {str(error).partition(chr(10))[0]!r}. With a network, "
             f"this command brings them:\n\n    {command}"
         ) from None
+    tiny.use_slicing, tiny.use_tiling = pipeline.vae.use_slicing, pipeline.vae.use_tiling
     pipeline.register_modules(vae=tiny.to(pipeline.device))
     return pipeline
 
@@ -475,15 +518,22 @@ def reuse_features(
     ours. Taught in notebook 11.
 
     Args:
-        pipeline: what `load_pipeline` or `make_fast` returned. It is changed.
+        pipeline: what `load_pipeline` or `make_fast` returned. It is changed, for good.
         every: the deep blocks work in one of so many steps, the first included.
 
     Returns:
         The same pipeline.
+
+    Raises:
+        ValueError: `every` is below 2, or the pipeline reuses features already.
     """
     if every < 2:
         raise ValueError(f"every: expected a whole number from 2, got {every}")
     unet = pipeline.unet
+    if hasattr(unet, "resting"):
+        raise ValueError(
+            "expected a pipeline that does not reuse features yet, got one that does; load another"
+        )
     unet.resting = False
     unet.register_buffer("deep_features", None, persistent=False)
     *down, mid = (*unet.down_blocks[1:], unet.mid_block)
@@ -493,8 +543,9 @@ def reuse_features(
     for block in (mid, *up):
         block.forward = _resting(block.forward, unet)
     last_deep.forward = _kept_features(last_deep.forward, unet)
-    unet.forward = _with_rest(unet.forward, pipeline, last_deep.resnets[-1].out_channels, every)
-    for net in controlnets(pipeline):
+    channels = last_deep.resnets[-1].out_channels
+    unet.forward = _with_rest(unet.forward, pipeline, channels, every)
+    for net in dict.fromkeys(controlnets(pipeline)):
         net.forward = _rested(net.forward, pipeline, every)
     return pipeline
 
@@ -537,12 +588,15 @@ def _kept_features(forward: Callable, unet: UNet2DConditionModel) -> Callable:
 def _with_rest(
     forward: Callable, pipeline: StableDiffusionControlNetPipeline, channels: int, every: int
 ) -> Callable:
+    buffers: dict[tuple[int, ...], torch.Tensor] = {}
+
     def with_rest(sample: torch.Tensor, *inputs: Any, **others: Any) -> Any:
         unet = pipeline.unet
         unet.resting = _rests(pipeline, every)
         size = (len(sample), channels, *sample.shape[2:])
-        if unet.deep_features is None or unet.deep_features.shape != size:
-            unet.deep_features = sample.new_empty(size)
+        if size not in buffers:
+            buffers[size] = sample.new_empty(size)
+        unet.deep_features = buffers[size]
         return forward(sample, *inputs, **others)
 
     return with_rest

@@ -16,10 +16,10 @@ from helpers.runtime import default_device
 MEMORY_MODES = {
     "all": "all weights stay on the device",
     "model": "one network after the other moves to the GPU; UNet and ControlNet stay for all steps",
-    "group": "blocks of layers move to the GPU while the block before them works",
+    "group": "layers move to the GPU while those before them work",
     "sequential": "every layer moves to the GPU when it works, and leaves it afterwards",
 }
-"""What stays in the memory of a GPU, from the fastest to the smallest."""
+"""What stays in the memory of a GPU, from the fastest to the slowest."""
 
 ATTENTIONS = ("sdpa", "xformers")
 
@@ -31,10 +31,10 @@ DECODERS = {
 """How the autoencoder decodes: the later, the less memory. Tiles change a large picture a little,
 because no tile sees all of it; a picture of the size the model was trained on has one tile."""
 
-FREE_GIGABYTES = {"all": 6.0, "model": 4.0}
-"""Free memory (10^9 bytes) from which a mode is chosen: what Stable Diffusion 1.5 with one
-ControlNet needs for a picture of 512 x 512, and as much again for a batch and for other programs.
-A card with less gets "group"."""
+FREE_GIGABYTES = {"all": 5.0, "model": 3.5}
+"""Free memory (10^9 bytes) from which a mode is chosen: the peak that benchmarks/generate.py
+measured for Stable Diffusion 1.5 with one ControlNet and a picture of 512 x 512, and about a third
+more. Batches, larger pictures and further ControlNets need more; a card with less gets "group"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,9 @@ def choose_placement(
         memory = "all"
         if on_gpu and model.on_hub:
             if free_gigabytes is None:
-                free_gigabytes = torch.cuda.mem_get_info(place)[0] / 1e9
+                # What torch keeps for itself, from models that are gone, is free as well.
+                kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+                free_gigabytes = (torch.cuda.mem_get_info(place)[0] + kept) / 1e9
             fitting = [mode for mode, need in FREE_GIGABYTES.items() if free_gigabytes >= need]
             memory = fitting[0] if fitting else "group"
     attention = attention or "sdpa"
