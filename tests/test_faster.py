@@ -26,7 +26,8 @@ SIDE = 64
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 pytestmark = [
-    pytest.mark.filterwarnings("error"),
+    pytest.mark.filterwarnings("error::DeprecationWarning"),
+    pytest.mark.filterwarnings("error::FutureWarning"),
     # How diffusers' schedulers turn tensors into arrays.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     # What torch's own compiler imports.
