@@ -9,9 +9,9 @@ ratio is to the seed recipe, the lines that most model cards give, or to diffuse
 where that was not run. The difference is the mean over all pixels of the absolute difference from
 the eager picture of the same seed, in levels of 255.
 
---memory measures another thing, in a run of its own, since memory is only told apart if one model
-is loaded at a time: the peak of each mode of memory, and the median time of three pictures.
-results/memory_h200.json is from a GPU machine, written with --json.
+The peak of memory is that of the first call, without what the other ways hold. --memory measures
+the modes of memory in a run of its own, with one model loaded at a time: the peak of each, and the
+median time of three pictures. results/memory_h200.json is from a GPU machine, written with --json.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,9 +42,10 @@ from diffusers import (
 )
 from PIL import Image
 from timing import RESULTS, write_report
+from torch import nn
 
 from helpers.catalogue import BASE_MODEL, CONDITIONS, get_model
-from helpers.faster import make_fast, reuse_features
+from helpers.faster import COMPILER_OPTIONS, make_fast, reuse_features
 from helpers.pipelines import generate, load_pipeline, model_of
 from helpers.placement import MEMORY_MODES
 
@@ -63,6 +64,7 @@ class Way:
     """One way to make pictures."""
 
     mode: str
+    pipeline: StableDiffusionControlNetPipeline
     draw: Callable[[list[int]], np.ndarray]
     """Seeds to pictures of (N, H, W, 3), uint8."""
     pictures: int = 1
@@ -95,55 +97,55 @@ def main() -> None:
         write_random_release(CACHE, ("canny", "depth"))
         torch.cuda.empty_cache()
     if options.memory:
-        rows = measure_memory()
+        measured = measure_memory()
         default = RESULTS / "memory.json"
     else:
-        rows = measure_ways(options.model, options.rounds)
+        measured = measure_ways(options.model, options.rounds)
         default = RESULTS / f"generate_{options.model}.json"
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     peak = matrix_product_rate() if gpu else None
-    write_report(
-        options.json or default,
-        rows,
-        packages=PACKAGES,
-        gpu=gpu if options.model == "sd15" else None,
-        threads=torch.get_num_threads(),
-        model=options.model,
-        dtype="float16" if options.model == "sd15" else "float32",
-        steps=STEPS,
-        picture_size=get_model(options.model).resolution,
-        matrix_product_flop_per_second=peak,
-        floor_seconds=FLOP["sd15"] / peak if peak and options.model == "sd15" else None,
-    )
+    for rows in measured:
+        write_report(
+            options.json or default,
+            rows,
+            packages=PACKAGES,
+            gpu=gpu if options.model == "sd15" else None,
+            threads=torch.get_num_threads(),
+            model=options.model,
+            dtype="float16" if options.model == "sd15" else "float32",
+            steps=STEPS,
+            picture_size=get_model(options.model).resolution,
+            matrix_product_flop_per_second=peak,
+            floor_seconds=FLOP["sd15"] / peak if peak and options.model == "sd15" else None,
+        )
+    print_table(rows)
 
 
-def measure_ways(model: str, rounds: int) -> list[dict[str, Any]]:
-    """Load every way, let them take turns, and return their rows."""
+def measure_ways(model: str, rounds: int) -> Iterator[list[dict[str, Any]]]:
+    """Load every way, let them take turns, and yield their rows after each round."""
     ways: list[Way] = []
     eager = load_pipeline("canny", model)
-    ways.append(_first(Way("eager", _plain(eager))))
-    ways.append(_first(Way("constants kept", _drawing(eager))))
+    ways.append(_first(Way("eager", eager, _plain(eager))))
+    ways.append(_first(Way("constants kept", eager, _drawing(eager))))
     fast = make_fast(load_pipeline("canny", model))
     for count in (1, 4, 8, 16) if model == "sd15" else (1, 4):
-        ways.append(_first(Way("fast", _drawing(fast), pictures=count)))
+        ways.append(_first(Way("fast", fast, _drawing(fast), pictures=count)))
     if model == "sd15":
-        ways.append(_first(Way("eager", _plain(eager), pictures=16)))
-        ways.append(_first(Way("seed recipe", _seed_recipe())))
+        ways.append(_first(Way("eager", eager, _plain(eager), pictures=16)))
+        seed = _seed_recipe()
+        ways.append(_first(Way("seed recipe", seed, _plain(seed))))
         less = make_fast(load_pipeline("canny", model), compiler=None)
-        ways.append(_first(Way("less work", _drawing(less))))
-        compiled = make_fast(load_pipeline("canny", model), options={})
-        ways.append(_first(Way("compiled, no CUDA graphs", _drawing(compiled))))
+        ways.append(_first(Way("less work", less, _drawing(less))))
+        without_graphs = dict(COMPILER_OPTIONS) | {"triton.cudagraphs": False}
+        compiled = make_fast(load_pipeline("canny", model), options=without_graphs)
+        ways.append(_first(Way("compiled, no CUDA graphs", compiled, _drawing(compiled))))
         two = make_fast(load_pipeline(["canny", "depth"], model))
-        ways.append(_first(Way("fast", _drawing(two, 2), controlnets=2, compared=False)))
+        ways.append(_first(Way("fast", two, _drawing(two, 2), controlnets=2, compared=False)))
     few = _drawing(fast, steps=STEPS // 2)
-    ways.append(_first(Way("fast, 10 steps", few, exact=False)))
+    ways.append(_first(Way("fast, 10 steps", fast, few, exact=False)))
     rested = reuse_features(make_fast(load_pipeline("canny", model)))
-    ways.append(_first(Way("fast, features reused", _drawing(rested), exact=False)))
+    ways.append(_first(Way("fast, features reused", rested, _drawing(rested), exact=False)))
     ways.sort(key=lambda way: (way.controlnets, way.pictures, not way.exact))
-    for turn in range(rounds):
-        for way in ways:
-            seeds = [100 * turn + number for number in range(way.pictures)]
-            way.seconds.append(_timed(way.draw, seeds)[0])
     reference = {seed: _plain(eager)([seed])[0].astype(float) for seed in range(3)}
     for way in ways:
         if way.compared:
@@ -151,24 +153,27 @@ def measure_ways(model: str, rounds: int) -> list[dict[str, Any]]:
             pictures = way.draw(seeds)[:3]
             pairs = zip(pictures, reference.values(), strict=False)
             way.difference = float(np.mean([np.abs(ours - ref).mean() for ours, ref in pairs]))
-    return _rows(ways)
+    for turn in range(rounds):
+        for way in ways:
+            seeds = [100 * turn + number for number in range(way.pictures)]
+            way.seconds.append(_timed(way.draw, seeds)[0])
+        yield _rows(ways)
 
 
-def measure_memory() -> list[dict[str, Any]]:
-    """Return a row for each mode of memory, one loaded at a time."""
+def measure_memory() -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of the modes of memory so far, one loaded at a time."""
     ways = []
     modes = [(mode, {"memory": mode}, False) for mode in MEMORY_MODES]
     modes += [("all", {"memory": "all", "attention": "xformers"}, False), ("fast", {}, True)]
     for mode, options, is_fast in modes:
         gc.collect()
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
         try:
             pipeline = load_pipeline("canny", "sd15", **options)
             if is_fast:
                 make_fast(pipeline)
             name = f"{mode}, xformers" if "attention" in options else mode
-            way = _first(Way(name, _drawing(pipeline)))
+            way = _first(Way(name, pipeline, _drawing(pipeline)))
         except Exception as error:
             if "attention" not in options:
                 raise
@@ -178,19 +183,15 @@ def measure_memory() -> list[dict[str, Any]]:
         if mode == "all" and not ways:
             reference = way.draw([0]).astype(float)
         way.difference = float(np.abs(way.draw([0]) - reference).mean())
-        way.peak_gb = torch.cuda.max_memory_allocated() / 1e9
         ways.append(way)
-        print(f"{way.mode:<20}{way.peak_gb:>8.2f} GB {statistics.median(way.seconds):>8.2f} s")
-        del pipeline, way.draw
-    return _rows(ways)
+        del pipeline, way.pipeline, way.draw
+        yield _rows(ways)
 
 
 def _rows(ways: list[Way]) -> list[dict[str, Any]]:
     ways_by_name = {way.mode: way for way in reversed(ways)}
     base = ways_by_name.get("seed recipe") or ways_by_name.get("eager") or ways[0]
     rows = []
-    heads = ("pictures", "s a picture", "ratio", "difference", "first call, s")
-    print("\n" + f"{'mode':<28}" + "".join(f"{head:>15}" for head in heads))
     for way in ways:
         each = statistics.median(way.seconds) / way.pictures
         row = {
@@ -205,23 +206,45 @@ def _rows(ways: list[Way]) -> list[dict[str, Any]]:
             "peak_gb": way.peak_gb,
         }
         rows.append(row)
-        difference = "" if way.difference is None else f"{way.difference:.3f}"
-        name = way.mode if way.controlnets == 1 else f"{way.mode}, {way.controlnets} ControlNets"
-        print(
-            f"{name:<28}{way.pictures:>15}{each:>15.3f}{row['ratio']:>15.1f}{difference:>15}"
-            f"{way.first_call:>15.1f}"
-        )
     return rows
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print what was measured."""
+    heads = ("pictures", "s a picture", "ratio", "difference", "first call, s", "peak, GB")
+    print("\n" + f"{'mode':<28}" + "".join(f"{head:>15}" for head in heads))
+    for row in rows:
+        count = row["controlnets"]
+        name = row["mode"] if count == 1 else f"{row['mode']}, {count} ControlNets"
+        difference = "" if row["difference"] is None else f"{row['difference']:.3f}"
+        peak = "" if row["peak_gb"] is None else f"{row['peak_gb']:.2f}"
+        print(
+            f"{name:<28}{row['pictures']:>15}{row['seconds_per_picture']:>15.3f}"
+            f"{row['ratio']:>15.1f}{difference:>15}{row['first_call_seconds']:>15.1f}{peak:>15}"
+        )
 
 
 def _first(way: Way) -> Way:
     """Call a way once, so that everything is compiled; note what that takes in all."""
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+        others = torch.cuda.memory_allocated() - _bytes_on_gpu(way.pipeline)
     way.first_call, _ = _timed(way.draw, list(range(way.pictures)))
+    if on_gpu:
+        way.peak_gb = (torch.cuda.max_memory_allocated() - others) / 1e9
     _timed(way.draw, list(range(way.pictures)))
     print(
         f"ready: {way.mode}, {way.pictures}; the first call took {way.first_call:.1f} s", flush=True
     )
     return way
+
+
+def _bytes_on_gpu(pipeline: StableDiffusionControlNetPipeline) -> int:
+    """Return how much GPU memory the weights of a pipeline take; the rest belongs to others."""
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    weights = {weight for part in parts for weight in part.parameters() if weight.is_cuda}
+    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def _timed(draw: Callable[[list[int]], np.ndarray], seeds: list[int]) -> tuple[float, np.ndarray]:
@@ -265,8 +288,8 @@ def _plain(pipeline: StableDiffusionControlNetPipeline) -> Callable[[list[int]],
     return draw
 
 
-def _seed_recipe() -> Callable[[list[int]], np.ndarray]:
-    """Return what draws by the lines that most model cards give."""
+def _seed_recipe() -> StableDiffusionControlNetPipeline:
+    """Load by the lines that most model cards give."""
     net = ControlNetModel.from_pretrained(CONDITIONS["canny"].checkpoint, dtype=torch.float16)
     pipeline = StableDiffusionControlNetPipeline.from_pretrained(
         BASE_MODEL, controlnet=net, safety_checker=None, dtype=torch.float16
@@ -278,7 +301,7 @@ def _seed_recipe() -> Callable[[list[int]], np.ndarray]:
         print(f"the recipe goes without xformers: {str(error).splitlines()[0]}")
     pipeline.enable_model_cpu_offload()
     pipeline.set_progress_bar_config(disable=True)
-    return _plain(pipeline)
+    return pipeline
 
 
 def _edges(pipeline: StableDiffusionControlNetPipeline, seed: int) -> np.ndarray:

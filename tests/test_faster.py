@@ -1,5 +1,7 @@
 """What is faster draws the same picture, up to rounding; what is approximate says so."""
 
+import copy
+
 import huggingface_hub
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny, DDIMScheduler, UniPCMultistepScheduler
 from diffusers.models import MultiControlNetModel
 from PIL import Image
+from torch import nn
 
 from helpers import faster
 from helpers.faster import (
@@ -285,6 +288,38 @@ def test_latents_that_were_changed_between_steps_are_refused(load):
 
 
 # Compilation. "eager" traces the networks as any compiler does, and then runs them as they are.
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (nn.GroupNorm(4, 12), (2, 12, 5, 7)),
+        (nn.GroupNorm(4, 12, eps=1e-6), (2, 12, 9)),
+        (nn.Linear(12, 7), (2, 5, 12)),
+        (nn.Conv2d(12, 7, 1), (2, 12, 5, 7)),
+        (nn.Conv2d(12, 7, 1, stride=2, bias=False), (2, 12, 5, 7)),
+    ],
+    ids=str,
+)
+def test_layers_that_suit_the_compiler_compute_the_same(layer, size, dtype):
+    generator = torch.Generator().manual_seed(0)
+    layer = copy.deepcopy(layer)
+    for weight in layer.parameters():
+        nn.init.normal_(weight, generator=generator)
+    layer.to(dtype)
+    exact = copy.deepcopy(layer).double()
+    faster._suit_the_compiler(layer)
+    for offset in (0, 0.5, 30):
+        given = (torch.randn(size, generator=generator) + offset).to(dtype)
+        expected = exact(given.double()).detach()
+        # 16 bits round the product, and then the sum; 32 bits the square of the offset.
+        error = 4 * torch.finfo(dtype).eps + 2e-7 * offset**2
+        answer = layer(given).detach()
+        assert answer.dtype == dtype
+        close = float(error * expected.abs().max())
+        torch.testing.assert_close(answer.double(), expected, rtol=0, atol=close)
+    assert layer(torch.full(size, 100.0, dtype=dtype)).isfinite().all()
 
 
 def test_only_another_size_is_compiled_again(load, capsys):
