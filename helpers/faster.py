@@ -348,6 +348,7 @@ def _normalize_in_order_of_memory(layer: nn.GroupNorm, hidden: torch.Tensor) -> 
         hidden: shape (N, C, ..., W).
     """
     count, channels, *others = hidden.shape
+    width = channels // layer.num_groups
     numbers = hidden.float()
     rows = torch.stack(
         [
@@ -355,14 +356,13 @@ def _normalize_in_order_of_memory(layer: nn.GroupNorm, hidden: torch.Tensor) -> 
             for powers in (numbers, numbers.square())
         ]
     )  # (2, N, rows, C)
-    groups = rows.view(2, count, -1, layer.num_groups, channels // layer.num_groups)
+    groups = rows.view(2, count, -1, layer.num_groups, width)
     mean, mean_square = groups.sum(dim=(2, 4)) * (count * layer.num_groups / hidden.numel())
-    # 32 bits are enough for this difference, since 16 were for the numbers themselves.
+    # A difference of large numbers, but in 32 bits: good unless a mean is a thousand deviations.
     variance = (mean_square - mean.square()).clamp(min=0)
-    repeats = channels // layer.num_groups
     size = (count, channels, *[1] * len(others))
-    mean = mean.repeat_interleave(repeats, dim=1).view(size)
-    scale = torch.rsqrt(variance + layer.eps).repeat_interleave(repeats, dim=1) * layer.weight
+    mean = mean.repeat_interleave(width, dim=1).view(size)
+    scale = torch.rsqrt(variance + layer.eps).repeat_interleave(width, dim=1) * layer.weight
     bias = layer.bias.view(size[1:])
     return ((numbers - mean) * scale.view(size) + bias).to(hidden.dtype)
 
