@@ -9,9 +9,10 @@ ratio is to the seed recipe, the lines that most model cards give, or to diffuse
 where that was not run. The difference is the mean over all pixels of the absolute difference from
 the eager picture of the same seed, in levels of 255.
 
-The peak of memory is that of the first call, without what the other ways hold. --memory measures
-the modes of memory in a run of its own, with one model loaded at a time: the peak of each, and the
-median time of three pictures. results/memory_h200.json is from a GPU machine, written with --json.
+The peak of memory is that of the first call, less what the other ways hold. --memory measures the
+modes of memory in a run of its own, with one model loaded at a time: the peak of all that each
+does, and the median time of three pictures. results/memory_h200.json is from a GPU machine, written
+with --json.
 """
 
 import argparse
@@ -54,9 +55,10 @@ PROMPT = "a red ball and a blue cube on a wooden floor, cream wall"
 STEPS = 20
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 
-FLOP = {"sd15": 46.0e12}
-"""Floating-point operations of a picture: 20 guided steps of UNet and ControlNet, the text and the
-decoder, counted by torch.utils.flop_counter; a multiplication with its addition is two."""
+FLOP = 46.0e12
+"""Floating-point operations of a picture of Stable Diffusion 1.5: 20 guided steps of UNet and
+ControlNet, the text and the decoder, counted by torch.utils.flop_counter; a multiplication with its
+addition is two."""
 
 
 @dataclass
@@ -116,7 +118,7 @@ def main() -> None:
             steps=STEPS,
             picture_size=get_model(options.model).resolution,
             matrix_product_flop_per_second=peak,
-            floor_seconds=FLOP["sd15"] / peak if peak and options.model == "sd15" else None,
+            floor_seconds=FLOP / peak if peak and options.model == "sd15" else None,
         )
     print_table(rows)
 
@@ -156,7 +158,7 @@ def measure_ways(model: str, rounds: int) -> Iterator[list[dict[str, Any]]]:
     for turn in range(rounds):
         for way in ways:
             seeds = [100 * turn + number for number in range(way.pictures)]
-            way.seconds.append(_timed(way.draw, seeds)[0])
+            way.seconds.append(_timed(way.draw, seeds))
         yield _rows(ways)
 
 
@@ -179,10 +181,11 @@ def measure_memory() -> Iterator[list[dict[str, Any]]]:
                 raise
             print(f"xformers does not load here: {str(error).splitlines()[0]}")
             continue
-        way.seconds = [_timed(way.draw, [seed])[0] for seed in range(3)]
+        way.seconds = [_timed(way.draw, [seed]) for seed in range(3)]
         if mode == "all" and not ways:
             reference = way.draw([0]).astype(float)
         way.difference = float(np.abs(way.draw([0]) - reference).mean())
+        way.peak_gb = torch.cuda.max_memory_allocated() / 1e9  # alone, so all of it is its own
         ways.append(way)
         del pipeline, way.pipeline, way.draw
         yield _rows(ways)
@@ -230,7 +233,7 @@ def _first(way: Way) -> Way:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
         others = torch.cuda.memory_allocated() - _bytes_on_gpu(way.pipeline)
-    way.first_call, _ = _timed(way.draw, list(range(way.pictures)))
+    way.first_call = _timed(way.draw, list(range(way.pictures)))
     if on_gpu:
         way.peak_gb = (torch.cuda.max_memory_allocated() - others) / 1e9
     _timed(way.draw, list(range(way.pictures)))
@@ -247,14 +250,14 @@ def _bytes_on_gpu(pipeline: StableDiffusionControlNetPipeline) -> int:
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
-def _timed(draw: Callable[[list[int]], np.ndarray], seeds: list[int]) -> tuple[float, np.ndarray]:
+def _timed(draw: Callable[[list[int]], Any], seeds: list[int]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter()
-    pictures = draw(seeds)
+    draw(seeds)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start, pictures
+    return time.perf_counter() - start
 
 
 def _drawing(
@@ -320,7 +323,7 @@ def _edges(pipeline: StableDiffusionControlNetPipeline, seed: int) -> np.ndarray
 def matrix_product_rate(side: int = 8192) -> float:
     """Return floating-point operations a second of one large 16-bit matrix product."""
     first, second = (torch.randn(side, side, device="cuda", dtype=torch.float16) for _ in range(2))
-    times = [_timed(lambda _: first @ second, [])[0] for _ in range(12)]
+    times = [_timed(lambda _: first @ second, []) for _ in range(12)]
     return 2 * side**3 / statistics.median(times[2:])
 
 
